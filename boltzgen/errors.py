@@ -1,0 +1,9 @@
+"""Errors that a person can act on."""
+
+
+class InputError(ValueError):
+    """Input that cannot be used: one sentence that names it and says what to do (exit code 2)."""
+
+
+class EvaluationError(RuntimeError):
+    """A computation that failed through no fault of the input: a dead worker, a lost device (exit code 1)."""
