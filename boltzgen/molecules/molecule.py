@@ -1,0 +1,145 @@
+"""Molecule: atoms, bonds and stereo of one molecule, in the atom order of every array of positions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rdkit import Chem
+from rdkit.Chem import rdMolInterchange
+
+from boltzgen.errors import InputError
+from boltzgen.molecules import seeds
+from boltzgen.molecules.reading import parsed_smiles, read_file, read_smiles, with_hydrogens
+from boltzgen.molecules.stereo import StereoElements, canonical_smiles, smiles_from_positions, stereoisomers
+
+if TYPE_CHECKING:
+    import mdtraj
+    import openmm.app
+
+
+@dataclass(frozen=True)
+class Molecule:
+    """One molecule with explicit hydrogens and complete stereo.
+
+    ``rdmol`` holds the graph and, where the molecule came with positions, these as conformers (Å). Make one
+    with ``from_smiles``, ``from_file`` or ``from_rdmol``.
+    """
+
+    rdmol: Chem.Mol
+    name: str | None = None
+
+    @classmethod
+    def from_smiles(cls, smiles: str, name: str | None = None) -> Molecule:
+        """The molecule of a SMILES. Raises InputError, also where stereo is left open (see stereoisomers)."""
+        return cls(read_smiles(smiles.strip()), name)
+
+    @classmethod
+    def from_file(cls, path: str | Path, name: str | None = None) -> Molecule:
+        """The molecule of an .sdf or .mol file; its positions become the first seed conformers."""
+        return cls(read_file(path), name or Path(path).stem)
+
+    @classmethod
+    def from_json(cls, text: str) -> Molecule:
+        """The molecule that ``to_json`` wrote: same atom order, stereo, conformers and name."""
+        rdmol = rdMolInterchange.JSONToMols(text)[0]
+        name = rdmol.GetProp("_Name") if rdmol.HasProp("_Name") else ""
+        return cls(rdmol, name or None)
+
+    @staticmethod
+    def stereoisomers(smiles: str) -> list[Molecule]:
+        """Every stereoisomer that a SMILES leaves open, itself alone where it leaves none open."""
+        rdmol = with_hydrogens(parsed_smiles(smiles.strip()), f"SMILES '{smiles}'")
+        return [Molecule(isomer) for isomer in stereoisomers(rdmol)]
+
+    def to_json(self) -> str:
+        """Graph, stereo, conformers and name as text (RDKit's JSON)."""
+        copy = Chem.Mol(self.rdmol)
+        copy.SetProp("_Name", self.name or "")
+        return rdMolInterchange.MolToJSON(copy)
+
+    @cached_property
+    def smiles(self) -> str:
+        """Canonical isomeric SMILES without explicit hydrogens."""
+        return canonical_smiles(self.rdmol)
+
+    @property
+    def n_atoms(self) -> int:
+        return self.rdmol.GetNumAtoms()
+
+    @cached_property
+    def atomic_numbers(self) -> np.ndarray:
+        """[atoms] int."""
+        return np.array([atom.GetAtomicNum() for atom in self.rdmol.GetAtoms()], dtype=np.int64)
+
+    @cached_property
+    def masses(self) -> np.ndarray:
+        """[atoms] dalton; isotopes as the SMILES labels them."""
+        return np.array([atom.GetMass() for atom in self.rdmol.GetAtoms()])
+
+    @cached_property
+    def bonds(self) -> list[tuple[int, int]]:
+        """Pairs of bonded atoms (i, j), i < j, in ascending order."""
+        pairs = ((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in self.rdmol.GetBonds())
+        return sorted((min(pair), max(pair)) for pair in pairs)
+
+    @property
+    def formal_charge(self) -> int:
+        return Chem.GetFormalCharge(self.rdmol)
+
+    @cached_property
+    def stereo(self) -> StereoElements:
+        """The labelled tetrahedral centres and E/Z bonds."""
+        return StereoElements.of(self.rdmol)
+
+    def keeps_stereo(self, positions: np.ndarray) -> np.ndarray:
+        """Which of ``positions`` [n, atoms, 3] carry this molecule's stereo: bool [n]."""
+        return self.stereo.kept(positions)
+
+    def smiles_from_positions(self, positions: np.ndarray) -> str:
+        """Canonical SMILES with the stereo RDKit perceives from ``positions`` [atoms, 3] nm alone."""
+        return smiles_from_positions(self.rdmol, positions)
+
+    def seed_conformers(self, n: int, seed: int = 0, minimise: bool = True) -> np.ndarray:
+        """At most ``n`` conformers [m, atoms, 3] nm float64 with this molecule's stereo (see seeds.py)."""
+        return seeds.seed_conformers(self.rdmol, n, seed, minimise)
+
+    def to_openmm_topology(self) -> openmm.app.Topology:
+        """OpenMM's topology: the residues of a peptide, else one residue MOL with atom names C1, C2, H1, …"""
+        import openmm.app
+
+        topology = openmm.app.Topology()
+        chain = topology.addChain()
+        atoms: list = []
+        residue, key = None, None
+        counts: Counter[str] = Counter()
+        for atom in self.rdmol.GetAtoms():
+            info = atom.GetPDBResidueInfo()
+            counts[atom.GetSymbol()] += 1
+            name = info.GetName().strip() if info else f"{atom.GetSymbol()}{counts[atom.GetSymbol()]}"
+            here = (info.GetResidueNumber(), info.GetResidueName().strip()) if info else (1, "MOL")
+            if here != key:
+                residue, key = topology.addResidue(here[1], chain, id=str(here[0])), here
+            element = openmm.app.Element.getByAtomicNumber(atom.GetAtomicNum())
+            atoms.append(topology.addAtom(name, element, residue))
+        for i, j in self.bonds:
+            topology.addBond(atoms[i], atoms[j])
+        return topology
+
+    def to_mdtraj_topology(self) -> mdtraj.Topology:
+        """mdtraj's topology with the same atoms, residues and bonds."""
+        import mdtraj
+
+        return mdtraj.Topology.from_openmm(self.to_openmm_topology())
+
+    def require_positions(self, positions: np.ndarray) -> None:
+        """Raises InputError unless ``positions`` is [n, atoms, 3] for this molecule."""
+        if positions.ndim != 3 or positions.shape[1:] != (self.n_atoms, 3):
+            raise InputError(
+                f"Positions of shape {list(positions.shape)} do not fit '{self.smiles}': "
+                f"give [n, {self.n_atoms}, 3] in nm."
+            )

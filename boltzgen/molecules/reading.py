@@ -1,0 +1,117 @@
+"""From what a person gives (a SMILES, a file) to one complete molecule, or one sentence why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rdkit import Chem, rdBase
+
+from boltzgen.errors import InputError
+from boltzgen.molecules.stereo import canonical_smiles, stereoisomers
+
+MAX_ATOMS = 120
+
+
+def read_smiles(smiles: str) -> Chem.Mol:
+    """The molecule of a SMILES with explicit hydrogens and every stereo element labelled.
+
+    Raises InputError: unparsable, fragments, radicals, dummy atoms, too many atoms, open stereo.
+    """
+    rdmol = with_hydrogens(parsed_smiles(smiles), f"SMILES '{smiles}'")
+    isomers = stereoisomers(rdmol)
+    if len(isomers) == 1:
+        return isomers[0]
+    if not isomers:
+        raise InputError(f"SMILES '{smiles}' has no stereoisomer that fits into three dimensions.")
+    listed = "  ".join(canonical_smiles(isomer) for isomer in isomers)
+    raise InputError(f"SMILES '{smiles}' leaves stereo open: give one of its stereoisomers: {listed}")
+
+
+def parsed_smiles(smiles: str) -> Chem.Mol:
+    """RDKit's reading of ``smiles``, or an InputError with RDKit's reason."""
+    with rdBase.BlockLogs():
+        loose = Chem.MolFromSmiles(smiles, sanitize=False)
+        if loose is None or loose.GetNumAtoms() == 0:
+            raise InputError(f"'{smiles}' is not a SMILES that RDKit can parse: check its spelling.")
+        _require_sane(loose, f"SMILES '{smiles}'")
+        return Chem.MolFromSmiles(smiles)
+
+
+def with_hydrogens(rdmol: Chem.Mol, what: str) -> Chem.Mol:
+    """``rdmol`` with explicit hydrogens (placed where it has positions) if this project can work on it."""
+    if len(Chem.GetMolFrags(rdmol)) > 1:
+        raise InputError(f"{what} has several fragments: give one molecule, without counter-ions or solvent.")
+    for atom in rdmol.GetAtoms():
+        if atom.GetAtomicNum() == 0 or atom.HasQuery():
+            raise InputError(
+                f"{what} has a dummy or query atom (index {atom.GetIdx()}): give a real element."
+            )
+        if atom.GetNumRadicalElectrons() > 0:
+            raise InputError(
+                f"{what} has an unpaired electron on {atom.GetSymbol()} (index {atom.GetIdx()}): "
+                "radicals have no force field here; add the missing hydrogen or bond."
+            )
+    complete = Chem.AddHs(rdmol, addCoords=rdmol.GetNumConformers() > 0)
+    if complete.GetNumAtoms() > MAX_ATOMS:
+        raise InputError(
+            f"{what} has {complete.GetNumAtoms()} atoms with hydrogens: give one of at most {MAX_ATOMS}."
+        )
+    return complete
+
+
+def read_file(path: str | Path) -> Chem.Mol:
+    """The molecule of an .sdf or .mol file; its three-dimensional records become conformers.
+
+    Several records must be conformers of one molecule in one atom order. Stereo is perceived from
+    positions where there are any; a flat file's stereo marks count otherwise.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".sdf", ".mol"):
+        raise InputError(f"'{path}' is not a molecule file: give .sdf, .mol or a SMILES.")
+    if not path.is_file():
+        raise InputError(f"There is no file '{path}'.")
+    records = [_read_record(block, path) for block in _records(path)]
+    first = records[0]
+    for other in records[1:]:
+        same_order = [a.GetAtomicNum() for a in other.GetAtoms()] == [
+            a.GetAtomicNum() for a in first.GetAtoms()
+        ]
+        if not same_order or canonical_smiles(other) != canonical_smiles(first):
+            raise InputError(f"'{path}' holds different molecules: give one molecule (or its conformers).")
+        for conformer in other.GetConformers():
+            first.AddConformer(conformer, assignId=True)
+    isomers = stereoisomers(first)
+    if len(isomers) != 1:
+        listed = "  ".join(canonical_smiles(isomer) for isomer in isomers)
+        raise InputError(f"'{path}' leaves stereo open: give one of its stereoisomers: {listed}")
+    return isomers[0]
+
+
+def _records(path: Path) -> list[str]:
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"'{path}' cannot be read: {error}.") from error
+    blocks = [block.lstrip("\r\n") if k else block for k, block in enumerate(text.split("$$$$"))]
+    return [block for k, block in enumerate(blocks) if block.strip() or k == 0]
+
+
+def _read_record(block: str, path: Path) -> Chem.Mol:
+    with rdBase.BlockLogs():
+        loose = Chem.MolFromMolBlock(block, sanitize=False, removeHs=False)
+        if loose is None or loose.GetNumAtoms() == 0:
+            raise InputError(f"'{path}' is not a mol block that RDKit can parse: check the file.")
+        _require_sane(loose, f"'{path}'")
+        rdmol = Chem.MolFromMolBlock(block, removeHs=False)
+    if not rdmol.GetConformer().Is3D():
+        rdmol.RemoveAllConformers()
+    rdmol = with_hydrogens(rdmol, f"'{path}'")
+    if rdmol.GetNumConformers():
+        Chem.AssignStereochemistryFrom3D(rdmol)
+    return rdmol
+
+
+def _require_sane(loose: Chem.Mol, what: str) -> None:
+    problems = Chem.DetectChemistryProblems(loose)
+    if problems:
+        raise InputError(f"{what} is not a possible molecule: {problems[0].Message().rstrip('.')}.")

@@ -1,0 +1,75 @@
+"""Seed conformers: where exploration starts, never what the ensemble is."""
+
+from __future__ import annotations
+
+import numpy as np
+from rdkit import Chem, rdBase
+from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+
+from boltzgen.errors import InputError
+from boltzgen.molecules.stereo import StereoElements, canonical_smiles
+from boltzgen.units import NM_PER_ANGSTROM
+
+EMBEDDING_ROUNDS = 4
+MINIMISATION_STEPS = 2000
+
+
+def seed_conformers(rdmol: Chem.Mol, n: int, seed: int, minimise: bool = True) -> np.ndarray:
+    """At most ``n`` conformers [m, atoms, 3] nm float64 that carry the stereo of ``rdmol``.
+
+    Conformers that ``rdmol`` brings along (from its file) come first; ETKDGv3 (Riniker & Landrum 2015;
+    Wang 2020) makes the others. All are minimised with MMFF94 where it has parameters. Conformers whose
+    positions do not show the molecule's stereo are replaced, the last rounds from random coordinates.
+    Raises InputError where none is found.
+    """
+    if n < 1:
+        raise InputError(f"The number of seed conformers must be at least 1, not {n}.")
+    elements = StereoElements.of(rdmol)
+    found = [_minimised(rdmol, minimise)] if rdmol.GetNumConformers() else []
+    for attempt in range(EMBEDDING_ROUNDS):
+        found = [x[elements.kept(x) & np.isfinite(x).all(axis=(1, 2))] for x in found]
+        missing = n - sum(len(x) for x in found)
+        if missing <= 0:
+            break
+        fresh = _embedded(rdmol, missing, seed + 1009 * attempt, attempt >= EMBEDDING_ROUNDS // 2)
+        found.append(_minimised(fresh, minimise))
+    positions = np.concatenate([x[elements.kept(x) & np.isfinite(x).all(axis=(1, 2))] for x in found])[:n]
+    if len(positions) == 0:
+        raise InputError(
+            f"RDKit finds no three-dimensional conformer of '{canonical_smiles(rdmol)}' with its stereo: "
+            "check the stereo labels or give an .sdf file with positions."
+        )
+    return positions
+
+
+def _embedded(rdmol: Chem.Mol, n: int, seed: int, random_coordinates: bool) -> Chem.Mol:
+    """A copy of ``rdmol`` with up to ``n`` new conformers instead of its own."""
+    parameters = rdDistGeom.ETKDGv3()
+    parameters.randomSeed = seed % (2**31 - 1)
+    parameters.useRandomCoords = random_coordinates
+    parameters.clearConfs = True
+    parameters.numThreads = 1
+    copy = Chem.Mol(rdmol)
+    copy.RemoveAllConformers()
+    if copy.GetNumAtoms() == 1:  # distance geometry needs a distance
+        for _ in range(n):
+            copy.AddConformer(Chem.Conformer(1), assignId=True)
+        return copy
+    with rdBase.BlockLogs():
+        rdDistGeom.EmbedMultipleConfs(copy, n, parameters)
+    return copy
+
+
+def _minimised(rdmol: Chem.Mol, minimise: bool) -> np.ndarray:
+    """Positions [conformers, atoms, 3] nm of the conformers, relaxed where MMFF94 knows every atom."""
+    copy = Chem.Mol(rdmol)
+    with rdBase.BlockLogs():
+        if (
+            minimise
+            and copy.GetNumConformers()
+            and copy.GetNumAtoms() > 1
+            and rdForceFieldHelpers.MMFFHasAllMoleculeParams(copy)
+        ):
+            rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(copy, numThreads=1, maxIters=MINIMISATION_STEPS)
+    positions = [conformer.GetPositions() for conformer in copy.GetConformers()]
+    return np.array(positions, dtype=np.float64).reshape(-1, copy.GetNumAtoms(), 3) * NM_PER_ANGSTROM

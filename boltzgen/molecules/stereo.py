@@ -1,0 +1,176 @@
+"""Stereo of a molecule: what its graph leaves open, and what positions in space show.
+
+Energies, distances and weights are blind to reflection, so that stereo is always judged from positions.
+Kept are tetrahedral centres and E/Z bonds. Pyramidal nitrogen, amides, esters and the axial chirality of
+allenes and biaryls are not stereo here: they are sampled or follow from the seed conformers.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from rdkit import Chem, rdBase
+from rdkit.Chem import rdDistGeom
+
+from boltzgen.units import NM_PER_ANGSTROM
+
+MOST_LISTED_ISOMERS = 64
+MOST_EMBEDDED_ISOMERS = 8
+
+
+def canonical_smiles(rdmol: Chem.Mol) -> str:
+    """Canonical isomeric SMILES without explicit hydrogens (save those a label or a graph needs)."""
+    with rdBase.BlockLogs():
+        return Chem.MolToSmiles(Chem.RemoveHs(rdmol))
+
+
+def stereoisomers(rdmol: Chem.Mol) -> list[Chem.Mol]:
+    """Every distinct molecule that gives a label to each stereo element ``rdmol`` leaves open.
+
+    ``rdmol`` has explicit hydrogens. A molecule without open elements comes back alone, as it is. Up to
+    ``MOST_EMBEDDED_ISOMERS`` isomers are tried in three dimensions and the impossible ones dropped (the
+    trans bridgeheads of norbornane); at most ``MOST_LISTED_ISOMERS`` are returned.
+    """
+    centres, double_bonds = _unspecified(rdmol)
+    if not centres and not double_bonds:
+        return [rdmol]
+    isomers: dict[str, Chem.Mol] = {}
+    for choice in itertools.product((False, True), repeat=len(centres) + len(double_bonds)):
+        isomer = _labelled(rdmol, centres, double_bonds, choice)
+        isomers.setdefault(canonical_smiles(isomer), isomer)
+        if len(isomers) == MOST_LISTED_ISOMERS:
+            break
+    if 1 < len(isomers) <= MOST_EMBEDDED_ISOMERS:
+        isomers = {smiles: isomer for smiles, isomer in isomers.items() if _embeds(isomer)}
+    return [isomers[smiles] for smiles in sorted(isomers)]
+
+
+def _unspecified(rdmol: Chem.Mol) -> tuple[list[int], list[int]]:
+    """Indices of the tetrahedral atoms and of the double bonds whose stereo is real but not given."""
+    heavy = Chem.Mol(rdmol)
+    for atom in heavy.GetAtoms():
+        atom.SetIntProp("_index", atom.GetIdx())
+    with rdBase.BlockLogs():
+        heavy = Chem.RemoveHs(heavy)
+    unspecified = Chem.StereoSpecified.Unspecified
+    # Without explicit hydrogens the N–H of an aziridine, which inverts, is no centre.
+    centres = [
+        heavy.GetAtomWithIdx(info.centeredOn).GetIntProp("_index")
+        for info in Chem.FindPotentialStereo(heavy)
+        if info.type == Chem.StereoType.Atom_Tetrahedral and info.specified == unspecified
+    ]
+    # With explicit hydrogens the two sides of an imine C=N–H are told apart.
+    double_bonds = [
+        info.centeredOn
+        for info in Chem.FindPotentialStereo(Chem.Mol(rdmol))
+        if info.type == Chem.StereoType.Bond_Double
+        and info.specified == unspecified
+        and not _is_cumulated(rdmol.GetBondWithIdx(info.centeredOn))
+    ]
+    return centres, double_bonds
+
+
+def _is_cumulated(bond: Chem.Bond) -> bool:
+    return any(
+        other.GetIdx() != bond.GetIdx() and other.GetBondType() == Chem.BondType.DOUBLE
+        for atom in (bond.GetBeginAtom(), bond.GetEndAtom())
+        for other in atom.GetBonds()
+    )
+
+
+def _labelled(rdmol, centres: list[int], double_bonds: list[int], choice: tuple[bool, ...]) -> Chem.Mol:
+    isomer = Chem.Mol(rdmol)
+    tags = (Chem.ChiralType.CHI_TETRAHEDRAL_CCW, Chem.ChiralType.CHI_TETRAHEDRAL_CW)
+    geometries = (Chem.BondStereo.STEREOCIS, Chem.BondStereo.STEREOTRANS)
+    for index, flag in zip(centres, choice, strict=False):
+        isomer.GetAtomWithIdx(index).SetChiralTag(tags[flag])
+    for index, flag in zip(double_bonds, choice[len(centres) :], strict=True):
+        bond = isomer.GetBondWithIdx(index)
+        begin, end = bond.GetBeginAtom(), bond.GetEndAtom()
+        first = min(a.GetIdx() for a in begin.GetNeighbors() if a.GetIdx() != end.GetIdx())
+        last = min(a.GetIdx() for a in end.GetNeighbors() if a.GetIdx() != begin.GetIdx())
+        bond.SetStereoAtoms(first, last)
+        bond.SetStereo(geometries[flag])
+    Chem.AssignStereochemistry(isomer, cleanIt=True, force=True)
+    return isomer
+
+
+def _embeds(rdmol: Chem.Mol) -> bool:
+    with rdBase.BlockLogs():
+        return rdDistGeom.EmbedMolecule(Chem.Mol(rdmol), randomSeed=1, maxAttempts=20) >= 0
+
+
+def smiles_from_positions(rdmol: Chem.Mol, positions: np.ndarray) -> str:
+    """Canonical SMILES with the stereo that ``positions`` [atoms, 3] nm show, whatever labels ``rdmol`` has."""
+    bare = Chem.Mol(rdmol)
+    Chem.RemoveStereochemistry(bare)
+    bare.RemoveAllConformers()
+    bare.AddConformer(conformer(positions), assignId=True)
+    Chem.AssignStereochemistryFrom3D(bare)
+    return canonical_smiles(bare)
+
+
+def conformer(positions: np.ndarray) -> Chem.Conformer:
+    """RDKit's conformer (Å) of positions [atoms, 3] nm."""
+    result = Chem.Conformer(len(positions))
+    result.Set3D(True)
+    result.SetPositions(np.ascontiguousarray(positions, dtype=np.float64) / NM_PER_ANGSTROM)
+    return result
+
+
+@dataclass(frozen=True)
+class StereoElements:
+    """The labelled stereo elements of a molecule as signs of determinants.
+
+    ``centres`` [c, 4]: a tetrahedral atom and three of its neighbours; ``handedness`` [c]: the sign of the
+    triple product of the vectors from the atom to these neighbours. ``double_bonds`` [d, 4]: a–b=c–d;
+    ``cis`` [d]: +1 where a and d are on the same side, −1 where not.
+    """
+
+    centres: np.ndarray
+    handedness: np.ndarray
+    double_bonds: np.ndarray
+    cis: np.ndarray
+
+    @classmethod
+    def of(cls, rdmol: Chem.Mol) -> StereoElements:
+        """The elements that ``rdmol`` labels."""
+        ccw, cw = Chem.ChiralType.CHI_TETRAHEDRAL_CCW, Chem.ChiralType.CHI_TETRAHEDRAL_CW
+        centres, handedness = [], []
+        for atom in rdmol.GetAtoms():
+            if atom.GetChiralTag() not in (ccw, cw):
+                continue
+            neighbours = [bond.GetOtherAtomIdx(atom.GetIdx()) for bond in atom.GetBonds()]
+            # CCW: seen from the first neighbour the others turn counterclockwise, in the order of the bonds.
+            # Of four, the last three seen from the first; of three, the lone pair stands for the fourth.
+            picked = neighbours[1:] if len(neighbours) == 4 else neighbours
+            sign = 1 if len(neighbours) == 4 else -1
+            centres.append([atom.GetIdx(), *picked])
+            handedness.append(-sign if atom.GetChiralTag() == ccw else sign)
+        double_bonds, cis = [], []
+        for bond in rdmol.GetBonds():
+            stereo = bond.GetStereo()
+            if stereo <= Chem.BondStereo.STEREOANY:
+                continue
+            first, last = bond.GetStereoAtoms()
+            double_bonds.append([first, bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), last])
+            cis.append(1 if stereo in (Chem.BondStereo.STEREOZ, Chem.BondStereo.STEREOCIS) else -1)
+        return cls(
+            np.array(centres, dtype=np.int64).reshape(-1, 4),
+            np.array(handedness, dtype=np.int64),
+            np.array(double_bonds, dtype=np.int64).reshape(-1, 4),
+            np.array(cis, dtype=np.int64),
+        )
+
+    def kept(self, positions: np.ndarray) -> np.ndarray:
+        """Which of ``positions`` [n, atoms, 3] show every element with its sign: bool [n]."""
+        x = np.asarray(positions, dtype=np.float64)
+        a, b, c, d = (x[:, self.centres[:, k]] for k in range(4))
+        triple = np.einsum("nci,nci->nc", np.cross(b - a, c - a), d - a)
+        right_hand = np.all(np.sign(triple) == self.handedness, axis=1)
+        a, b, c, d = (x[:, self.double_bonds[:, k]] for k in range(4))
+        axis = c - b
+        same_side = np.einsum("nci,nci->nc", np.cross(a - b, axis), np.cross(d - c, axis))
+        return right_hand & np.all(np.sign(same_side) == self.cis, axis=1)
