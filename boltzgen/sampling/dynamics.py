@@ -1,8 +1,8 @@
 """Batched Langevin dynamics: many walkers of one molecule advance together on one energy.
 
 The integrator is the leapfrog "middle" scheme (Zhang et al., J. Phys. Chem. A 123, 6056 (2019)), the one of
-OpenMM's ``LangevinMiddleIntegrator``: one force evaluation a step, and configurations accurate to second order in
-the time step, exact for a harmonic oscillator. 1 dalton nm²/ps² is 1 kJ/mol, so no conversion appears below.
+OpenMM's ``LangevinMiddleIntegrator``: one force evaluation a step, configurations accurate to second order in
+the time step and exact for a harmonic oscillator. 1 dalton nm²/ps² is 1 kJ/mol: no conversion appears below.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Langevin:
     walker_groups: [batch] integers; a walker that blows up continues as a copy of a healthy one of its own
         group (replica exchange: of its own temperature). By default all walkers are one group.
     energy_bound: kT per atom above the median of all walkers at which one counts as blown up.
-    recentre: return frames to the origin (float32 loses digits far from it); switch off if an external field acts.
+    recentre: move frames to the origin (float32 loses digits far from it); switch off in an external field.
     """
 
     target: ForceTarget
