@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
@@ -44,7 +46,7 @@ def seed_conformers(rdmol: Chem.Mol, n: int, seed: int, minimise: bool = True) -
 
 def _embedded(rdmol: Chem.Mol, n: int, seed: int, random_coordinates: bool) -> Chem.Mol:
     """A copy of ``rdmol`` with up to ``n`` new conformers instead of its own."""
-    parameters = rdDistGeom.ETKDGv3()
+    parameters: Any = rdDistGeom.ETKDGv3()  # RDKit's type stubs call its settings constants
     parameters.randomSeed = seed % (2**31 - 1)
     parameters.useRandomCoords = random_coordinates
     parameters.clearConfs = True

@@ -93,7 +93,14 @@ def _labelled(rdmol, centres: list[int], double_bonds: list[int], choice: tuple[
         last = min(a.GetIdx() for a in end.GetNeighbors() if a.GetIdx() != begin.GetIdx())
         bond.SetStereoAtoms(first, last)
         bond.SetStereo(geometries[flag])
+    Chem.SetDoubleBondNeighborDirections(isomer)
     Chem.AssignStereochemistry(isomer, cleanIt=True, force=True)
+    for index in centres:  # a label that tells nothing apart (cubane, the nitrogens of DABCO) is none
+        tag = isomer.GetAtomWithIdx(index).GetChiralTag()
+        labelled_smiles = canonical_smiles(isomer)
+        isomer.GetAtomWithIdx(index).SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
+        if canonical_smiles(isomer) != labelled_smiles:
+            isomer.GetAtomWithIdx(index).SetChiralTag(tag)
     return isomer
 
 
@@ -103,7 +110,10 @@ def _embeds(rdmol: Chem.Mol) -> bool:
 
 
 def smiles_from_positions(rdmol: Chem.Mol, positions: np.ndarray) -> str:
-    """Canonical SMILES with the stereo that ``positions`` [atoms, 3] nm show, whatever labels ``rdmol`` has."""
+    """Canonical SMILES with the stereo that ``positions`` [atoms, 3] nm show, not the labels of ``rdmol``.
+
+    RDKit perceives no three-coordinate phosphorus and no aziridine nitrogen; ``StereoElements`` judges both.
+    """
     bare = Chem.Mol(rdmol)
     Chem.RemoveStereochemistry(bare)
     bare.RemoveAllConformers()
