@@ -1,0 +1,102 @@
+"""Monotone rational-quadratic splines, on the circle and on the line.
+
+Durkan et al., Neural Spline Flows (2019), eqs. 4–8; on the circle with one slope shared by both ends
+of the period: Rezende et al., Normalizing Flows on Tori and Spheres (2020), section 2.2.
+Every function here is elementwise in its leading dimensions and knows no parameters of its own.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+MIN_BIN = 1e-3
+MIN_SLOPE = 1e-3
+# softplus(raw + offset) + MIN_SLOPE is 1 at raw = 0: zero parameters are the identity.
+_SLOPE_OFFSET = math.log(math.expm1(1.0 - MIN_SLOPE))
+
+
+def _knots(raw: Tensor, bound: float) -> tuple[Tensor, Tensor]:
+    """Left ends and lengths of the bins over [−bound, bound] for unnormalised ``raw`` [..., bins]."""
+    n_bins = raw.shape[-1]
+    fractions = MIN_BIN + (1.0 - MIN_BIN * n_bins) * torch.softmax(raw, dim=-1)
+    lengths = 2.0 * bound * fractions
+    left = torch.cumsum(lengths, dim=-1) - lengths - bound
+    return left, lengths
+
+
+def _select(table: Tensor, index: Tensor) -> Tensor:
+    return torch.gather(table, -1, index).squeeze(-1)
+
+
+def _evaluate(
+    x: Tensor, raw_widths: Tensor, raw_heights: Tensor, slopes: Tensor, bound: float, inverse: bool
+) -> tuple[Tensor, Tensor]:
+    x_left, widths = _knots(raw_widths, bound)
+    y_left, heights = _knots(raw_heights, bound)
+    edges = y_left if inverse else x_left
+    index = (x.unsqueeze(-1) >= edges[..., 1:]).sum(-1, keepdim=True)
+    x0, w = _select(x_left, index), _select(widths, index)
+    y0, h = _select(y_left, index), _select(heights, index)
+    d0, d1 = _select(slopes, index), _select(slopes, index + 1)
+    s = h / w
+    curvature = d0 + d1 - 2.0 * s
+    if inverse:
+        rise = x - y0
+        a = h * (s - d0) + rise * curvature
+        b = h * d0 - rise * curvature
+        c = -s * rise
+        root = (b * b - 4.0 * a * c).clamp_min(0.0).sqrt()
+        xi = (2.0 * c / (-b - root)).clamp(0.0, 1.0)
+        value = x0 + xi * w
+    else:
+        xi = ((x - x0) / w).clamp(0.0, 1.0)
+        value = y0 + h * (s * xi * xi + d0 * xi * (1.0 - xi)) / (s + curvature * xi * (1.0 - xi))
+    mixed = xi * (1.0 - xi)
+    denominator = s + curvature * mixed
+    numerator = s * s * (d1 * xi * xi + 2.0 * s * mixed + d0 * (1.0 - xi) ** 2)
+    log_slope = torch.log(numerator) - 2.0 * torch.log(denominator)
+    return value, -log_slope if inverse else log_slope
+
+
+def wrap(angle: Tensor) -> Tensor:
+    """``angle`` moved into [−π, π) by whole turns."""
+    return angle - 2.0 * math.pi * torch.floor(angle / (2.0 * math.pi) + 0.5)
+
+
+def circular_spline(
+    x: Float[Tensor, "*batch"],
+    raw_widths: Float[Tensor, "*batch bins"],
+    raw_heights: Float[Tensor, "*batch bins"],
+    raw_slopes: Float[Tensor, "*batch bins"],
+    inverse: bool = False,
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """Monotone map of the circle onto itself that fixes −π, smooth across it: the slope there is learned.
+
+    ``x`` in radians, any turn. Returns the value in [−π, π] and log|d value / d x|.
+    Zero parameters give the identity. ``inverse`` gives the inverse map and its own log slope.
+    """
+    slopes = MIN_SLOPE + torch.nn.functional.softplus(raw_slopes + _SLOPE_OFFSET)
+    slopes = torch.cat([slopes, slopes[..., :1]], dim=-1)
+    return _evaluate(wrap(x), raw_widths, raw_heights, slopes, math.pi, inverse)
+
+
+def linear_tail_spline(
+    x: Float[Tensor, "*batch"],
+    raw_widths: Float[Tensor, "*batch bins"],
+    raw_heights: Float[Tensor, "*batch bins"],
+    raw_slopes: Float[Tensor, "*batch inner"],
+    bound: float,
+    inverse: bool = False,
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """Monotone map of the line: a spline on [−bound, bound], the identity outside.
+
+    ``raw_slopes`` are those of the bins − 1 inner knots. Returns value and log slope, as above.
+    """
+    inner = MIN_SLOPE + torch.nn.functional.softplus(raw_slopes + _SLOPE_OFFSET)
+    ones = torch.ones_like(inner[..., :1])
+    slopes = torch.cat([ones, inner, ones], dim=-1)
+    value, log_slope = _evaluate(x.clamp(-bound, bound), raw_widths, raw_heights, slopes, bound, inverse)
+    outside = x.abs() >= bound
+    return torch.where(outside, x, value), torch.where(outside, torch.zeros_like(x), log_slope)

@@ -1,0 +1,147 @@
+"""Normalizing flow over a molecule's internal coordinates.
+
+Latent torsions are uniform on the torus, latent stiff coordinates follow the coordinates' base density.
+Torsions move first, by circular splines conditional on each other (and on ring puckers); stiff coordinates
+follow, by affine couplings conditional on all torsions and on each other: q(τ, y) = q(τ) q(y | τ).
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, PositiveInt
+from torch import Tensor, nn
+
+from boltzgen.coordinates.internal import MolecularCoordinates
+from boltzgen.flows.couplings import StiffCoupling, StiffSpline, TorsionCoupling
+from boltzgen.models.model import GenerativeModel
+
+
+class FlowConfig(BaseModel):
+    """Size of a flow. Defaults serve molecules of 10 to 60 atoms."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    torsion_couplings: PositiveInt = 6
+    torsion_bins: PositiveInt = 8
+    torsion_hidden: PositiveInt = 64
+    stiff_couplings: PositiveInt = 8
+    stiff_hidden: PositiveInt = 128
+    spline_bins: PositiveInt = 8
+    mask_seed: int = 0
+
+
+class Internal(NamedTuple):
+    """Torsions on the circle [batch, n_torsions] and stiff coordinates [batch, n_stiff]: latent or molecular."""
+
+    torsions: Tensor
+    stiff: Tensor
+
+
+def _halves(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    order = torch.randperm(n, generator=generator)
+    return order[: (n + 1) // 2].sort().values, order[(n + 1) // 2 :].sort().values
+
+
+def _layers(coordinates: MolecularCoordinates, config: FlowConfig) -> nn.ModuleList:
+    generator = torch.Generator().manual_seed(config.mask_seed)
+    n_torsions, n_stiff = coordinates.n_torsions, coordinates.n_stiff
+    folds = coordinates.folds.cpu()
+    everything, nothing = torch.arange(n_stiff), torch.arange(0)
+    context = coordinates.base.multimodal_indices.cpu()
+    layers = nn.ModuleList()
+
+    def torsion_layer(moved: Tensor, kept: Tensor) -> None:
+        layers.append(
+            TorsionCoupling(moved, kept, context, folds, config.torsion_bins, config.torsion_hidden)
+        )
+
+    if n_torsions:
+        torsion_layer(torch.arange(n_torsions), nothing)
+    for _ in range(config.torsion_couplings // 2 if n_torsions > 1 else 0):
+        first, second = _halves(n_torsions, generator)
+        torsion_layer(first, second)
+        torsion_layer(second, first)
+    if n_stiff:
+        layers.append(StiffSpline(n_stiff, config.spline_bins))
+    for _ in range(config.stiff_couplings // 2 if n_stiff > 1 else 0):
+        first, second = _halves(n_stiff, generator)
+        layers.append(StiffCoupling(first, second, folds, config.stiff_hidden))
+        layers.append(StiffCoupling(second, first, folds, config.stiff_hidden))
+    if n_stiff:
+        layers.append(StiffCoupling(everything, nothing, folds, config.stiff_hidden))
+        layers.append(StiffSpline(n_stiff, config.spline_bins))
+    return layers
+
+
+class FlowModel(GenerativeModel):
+    """A bijection of latent and molecular internal coordinates with exact log density both ways."""
+
+    def __init__(self, coordinates: MolecularCoordinates, config: FlowConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or FlowConfig()
+        self.coordinates = coordinates
+        self.layers = _layers(coordinates, self.config)
+
+    def sample_latent(self, n: int, generator: torch.Generator | None = None) -> Internal:
+        """``n`` latent points of the base density."""
+        stiff = self.coordinates.base.sample(n, generator)
+        uniform = torch.rand(
+            n, self.coordinates.n_torsions, generator=generator, dtype=stiff.dtype, device=stiff.device
+        )
+        return Internal((2.0 * uniform - 1.0) * math.pi, stiff)
+
+    def latent_log_prob(self, latent: Internal) -> Float[Tensor, " batch"]:
+        """log density of the base at ``latent``."""
+        circle = self.coordinates.n_torsions * math.log(2.0 * math.pi)
+        return self.coordinates.base.log_prob(latent.stiff) - circle
+
+    def forward(self, latent: Internal) -> tuple[Internal, Float[Tensor, " batch"]]:
+        """Latent to molecular internal coordinates, and log|∂ molecular/∂ latent|."""
+        torsions, stiff = latent
+        log_det = stiff.new_zeros(len(stiff))
+        for layer in self.layers:
+            torsions, stiff, change = layer(torsions, stiff)
+            log_det = log_det + change
+        return Internal(torsions, stiff), log_det
+
+    def inverse(self, internal: Internal) -> tuple[Internal, Float[Tensor, " batch"]]:
+        """Molecular internal coordinates to latent, and log|∂ latent/∂ molecular|."""
+        torsions, stiff = internal
+        log_det = stiff.new_zeros(len(stiff))
+        for layer in reversed(self.layers):
+            torsions, stiff, change = layer.inverse(torsions, stiff)
+            log_det = log_det + change
+        return Internal(torsions, stiff), log_det
+
+    def internal_log_prob(self, internal: Internal) -> Float[Tensor, " batch"]:
+        """log density of internal coordinates in the measure dτ dy: what likelihood training maximises."""
+        latent, log_det = self.inverse(internal)
+        return self.latent_log_prob(latent) + log_det
+
+    def decode(
+        self, latent: Internal
+    ) -> tuple[Internal, Float[Tensor, "batch atoms 3"], Float[Tensor, " batch"]]:
+        """Internal coordinates, positions in nm and log q of the molecule at ``latent``."""
+        internal, flow_log_det = self.forward(latent)
+        x, log_det = self.coordinates.to_positions(internal.torsions, internal.stiff)
+        log_q = self.latent_log_prob(latent) - flow_log_det - log_det
+        return internal, x, log_q - self.coordinates.log_multiplicity
+
+    def sample_with_log_prob(
+        self, n: int, generator: torch.Generator | None = None
+    ) -> tuple[Float[Tensor, "batch atoms 3"], Float[Tensor, " batch"]]:
+        """``n`` positions in nm, equivalent rotor substituents labelled at random, and their log q."""
+        _, x, log_q = self.decode(self.sample_latent(n, generator))
+        return self.coordinates.randomise_labels(x, generator), log_q
+
+    def log_prob(self, x: Float[Tensor, "batch atoms 3"]) -> Float[Tensor, " batch"]:
+        """log q of positions in nm, whatever their labelling of equivalent rotor substituents."""
+        torsions, stiff, log_det = self.coordinates.from_positions(x)
+        log_p = self.internal_log_prob(Internal(torsions, stiff))
+        return log_p - log_det - self.coordinates.log_multiplicity
+
+    def describe(self) -> dict[str, Any]:
+        """What a loader needs to build the same model again, beside its parameters."""
+        return {"model": "flow", **self.config.model_dump()}
