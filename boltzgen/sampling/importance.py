@@ -7,6 +7,7 @@ sample of zero weight (log w = −inf, a clash) stays in every count: leaving it
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -127,6 +128,31 @@ def systematic_resample(
     cumulative = weights.cumsum(0)
     indices = torch.searchsorted(cumulative / cumulative[-1], points, right=True)
     return indices.clamp(max=int(torch.nonzero(weights)[-1]))
+
+
+@dataclass(frozen=True)
+class WeightStatistics:
+    """What the weights of samples say; it stays with what is resampled from them.
+
+    ``log_z`` is None and ``pareto_k`` nan where the frames were not drawn from a known density.
+    """
+
+    n_samples: int
+    effective_sample_size: float
+    clipped_effective_sample_size: float
+    pareto_k: float
+    log_z: Estimate | None
+
+    @classmethod
+    def of(cls, log_weights: Tensor) -> WeightStatistics:
+        """Of the log weights [samples] of independent samples."""
+        return cls(
+            log_weights.numel(),
+            effective_sample_size(log_weights),
+            clipped_effective_sample_size(log_weights),
+            pareto_k(log_weights),
+            log_mean_weight(log_weights),
+        )
 
 
 def _generalized_pareto_shape(excess: Tensor) -> float:

@@ -1,0 +1,278 @@
+"""Ensemble: conformations of one molecule with their Boltzmann weights, and what follows from the weights.
+
+Free energies are −kT ln Z, with Z in the measure of ``coordinates/internal.py``. Arrays are numpy's, since
+this is what a person takes away; reading and writing folders is in ``ensemble_folder.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boltzgen.errors import InputError
+from boltzgen.molecules.molecule import Molecule
+from boltzgen.sampling.importance import (
+    Estimate,
+    WeightStatistics,
+    effective_sample_size,
+    log_importance_weights,
+    normalized_weights,
+    systematic_resample,
+    weighted_mean,
+)
+from boltzgen.units import thermal_energy
+
+if TYPE_CHECKING:
+    import mdtraj
+    from rdkit import Chem
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Weighted conformations. Make one with ``from_samples`` or ``from_frames``, or ``load`` it.
+
+    positions: nm, float32. log_weights: unnormalised, float64. reduced_energies: U/kT. log_prob: log q, nan
+    where the frames come from dynamics. temperature: K. metadata: what a run adds to the summary.
+    """
+
+    molecule: Molecule
+    positions: Float[np.ndarray, "samples atoms 3"]
+    log_weights: Float[np.ndarray, " samples"]
+    reduced_energies: Float[np.ndarray, " samples"]
+    log_prob: Float[np.ndarray, " samples"]
+    temperature: float
+    statistics: WeightStatistics
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.molecule.require_positions(self.positions)
+        if not self.temperature > 0:
+            raise InputError(f"The temperature is {self.temperature} K; give a positive one.")
+        for name in ("log_weights", "reduced_energies", "log_prob"):
+            shape = getattr(self, name).shape
+            if shape != (len(self.positions),):
+                raise InputError(
+                    f"{name} has shape {shape} for {len(self.positions)} positions; give one each."
+                )
+
+    @classmethod
+    def from_samples(
+        cls,
+        molecule: Molecule,
+        positions: Float[Tensor, "samples atoms 3"],
+        reduced_energies: Float[Tensor, " samples"],
+        log_prob: Float[Tensor, " samples"],
+        temperature: float,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Ensemble:
+        """Independent samples of a model with density ``log_prob``, weighted by exp(−u) / q."""
+        log_weights = log_importance_weights(reduced_energies, log_prob).cpu()
+        return cls(
+            molecule,
+            _numpy(positions, np.float32),
+            log_weights.numpy(),
+            _numpy(reduced_energies, np.float64),
+            _numpy(log_prob, np.float64),
+            float(temperature),
+            WeightStatistics.of(log_weights),
+            dict(metadata or {}),
+        )
+
+    @classmethod
+    def from_frames(
+        cls,
+        molecule: Molecule,
+        positions: Float[Tensor, "samples atoms 3"],
+        reduced_energies: Float[Tensor, " samples"],
+        temperature: float,
+        effective_sample_size: float,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Ensemble:
+        """Equally weighted frames of dynamics, worth ``effective_sample_size`` independent ones."""
+        n = len(positions)
+        statistics = WeightStatistics(n, effective_sample_size, effective_sample_size, math.nan, None)
+        return cls(
+            molecule,
+            _numpy(positions, np.float32),
+            np.zeros(n),
+            _numpy(reduced_energies, np.float64),
+            np.full(n, np.nan),
+            float(temperature),
+            statistics,
+            dict(metadata or {}),
+        )
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def kT(self) -> float:
+        """kJ/mol."""
+        return thermal_energy(self.temperature)
+
+    @property
+    def energies(self) -> Float[np.ndarray, " samples"]:
+        """Potential energies in kJ/mol."""
+        return self.reduced_energies * self.kT
+
+    @cached_property
+    def weights(self) -> Float[np.ndarray, " samples"]:
+        """Weights that sum to one."""
+        return normalized_weights(torch.from_numpy(self.log_weights)).numpy()
+
+    @property
+    def effective_sample_size(self) -> float:
+        """Kish's, no weight clipped, of the original samples: resampling adds no information."""
+        return self.statistics.effective_sample_size
+
+    @property
+    def effective_sample_size_fraction(self) -> float:
+        return self.statistics.effective_sample_size / self.statistics.n_samples
+
+    @property
+    def pareto_k(self) -> float:
+        """Tail shape of the original weights; below 0.7 weighted estimates are reliable."""
+        return self.statistics.pareto_k
+
+    @property
+    def log_z(self) -> Estimate:
+        """ln Z and its standard error. Raises InputError for frames of dynamics, which have no density."""
+        if self.statistics.log_z is None:
+            raise InputError(
+                "Frames of dynamics have no free energy; sample with a model that has a density."
+            )
+        return self.statistics.log_z
+
+    @property
+    def free_energy(self) -> float:
+        """−kT ln Z in kJ/mol."""
+        return -self.kT * self.log_z.value
+
+    @property
+    def free_energy_stderr(self) -> float:
+        """kJ/mol."""
+        return self.kT * self.log_z.stderr
+
+    @property
+    def free_energy_kT(self) -> float:
+        return -self.log_z.value
+
+    @property
+    def free_energy_stderr_kT(self) -> float:
+        return self.log_z.stderr
+
+    def mean(self, values: Float[np.ndarray, " samples"]) -> Estimate:
+        """Boltzmann average of one value a sample, with its standard error."""
+        log_weights = torch.from_numpy(self.log_weights)
+        estimate = weighted_mean(torch.as_tensor(np.asarray(values, dtype=np.float64)), log_weights)
+        repeats = effective_sample_size(log_weights) / self.effective_sample_size
+        return Estimate(estimate.value, estimate.stderr * math.sqrt(max(repeats, 1.0)))
+
+    @cached_property
+    def mean_energy(self) -> Estimate:
+        """Mean potential energy ⟨U⟩ in kJ/mol."""
+        return self.mean(self.energies)
+
+    def resample(self, n: int | None = None, generator: torch.Generator | None = None) -> Ensemble:
+        """``n`` (default: as many) equally weighted conformations; the statistics stay those of the weights.
+
+        Without a generator the same draw is made every time.
+        """
+        indices = self._draw(len(self) if n is None else n, generator)
+        return Ensemble(
+            self.molecule,
+            self.positions[indices],
+            np.zeros(len(indices)),
+            self.reduced_energies[indices],
+            self.log_prob[indices],
+            self.temperature,
+            self.statistics,
+            self.metadata,
+        )
+
+    def representatives(self, n: int = 100) -> list[tuple[int, float]]:
+        """At most ``n`` distinct samples as (index, weight), drawn from the ensemble, heaviest first."""
+        indices, counts = np.unique(self._draw(min(n, len(self)), None), return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        return [(int(indices[i]), float(counts[i] / counts.sum())) for i in order]
+
+    def to_mdtraj(self, weighted: bool = False) -> mdtraj.Trajectory:
+        """As a trajectory of equally weighted frames, superposed on the first.
+
+        With ``weighted`` the samples as they are, in order, to be averaged with ``weights``.
+        """
+        import mdtraj
+
+        positions = (self if weighted else self.resample()).positions
+        trajectory = mdtraj.Trajectory(positions, self.molecule.to_mdtraj_topology())
+        return trajectory.superpose(trajectory, frame=0)
+
+    def to_rdkit(self, n: int = 100) -> Chem.Mol:
+        """An RDKit molecule whose conformers are ``representatives(n)``, each with its weight as property."""
+        from rdkit import Chem
+
+        from boltzgen.molecules.stereo import conformer
+
+        rdmol = Chem.Mol(self.molecule.rdmol)
+        rdmol.RemoveAllConformers()
+        for index, weight in self.representatives(n):
+            added = conformer(self.positions[index])
+            added.SetDoubleProp("weight", weight)
+            added.SetDoubleProp("energy_kJ_mol", float(self.energies[index]))
+            rdmol.AddConformer(added, assignId=True)
+        return rdmol
+
+    def summary(self) -> dict[str, Any]:
+        """What the ensemble says of itself, with units in the names, and the metadata of the run."""
+        statistics = self.statistics
+        result: dict[str, Any] = {
+            "molecule": self.molecule.smiles,
+            "n_atoms": self.molecule.n_atoms,
+            "temperature_K": self.temperature,
+            "n_samples": statistics.n_samples,
+            "effective_sample_size": statistics.effective_sample_size,
+            "effective_sample_size_fraction": self.effective_sample_size_fraction,
+            "clipped_effective_sample_size": statistics.clipped_effective_sample_size,
+            "pareto_k": statistics.pareto_k,
+            "mean_energy_kJ_mol": self.mean_energy.value,
+            "mean_energy_stderr_kJ_mol": self.mean_energy.stderr,
+        }
+        if statistics.log_z is not None:
+            result |= {
+                "log_Z": statistics.log_z.value,
+                "free_energy_kT": self.free_energy_kT,
+                "free_energy_stderr_kT": self.free_energy_stderr_kT,
+                "free_energy_kJ_mol": self.free_energy,
+                "free_energy_stderr_kJ_mol": self.free_energy_stderr,
+            }
+        return result | dict(self.metadata)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the files of a run; see ``ensemble_folder.save_ensemble``."""
+        from boltzgen.ensemble_folder import save_ensemble
+
+        save_ensemble(self, Path(folder))
+
+    @staticmethod
+    def load(folder: str | Path) -> Ensemble:
+        """The ensemble that ``save`` wrote to ``folder``."""
+        from boltzgen.ensemble_folder import load_ensemble
+
+        return load_ensemble(Path(folder))
+
+    def _draw(self, n: int, generator: torch.Generator | None) -> np.ndarray:
+        generator = torch.Generator().manual_seed(0) if generator is None else generator
+        return systematic_resample(torch.from_numpy(self.log_weights), n, generator).numpy()
+
+
+def _numpy(tensor: Tensor, dtype: type) -> np.ndarray:
+    return np.ascontiguousarray(tensor.detach().cpu().numpy().astype(dtype))
