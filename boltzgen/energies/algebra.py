@@ -1,0 +1,332 @@
+"""Expression graphs: shared nodes, simplification as they are built, and exact reverse-mode derivatives.
+
+A node is interned: the same operation on the same arguments is the same object, so common subexpressions
+are found for free and a graph prints to straight-line code (torch or C++) with one line a node.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from weakref import WeakValueDictionary
+
+_interned: WeakValueDictionary[tuple, Node] = WeakValueDictionary()
+
+
+class Node:
+    """One operation of an expression graph; ``value`` is a constant's number or a variable's name."""
+
+    __slots__ = ("__weakref__", "args", "op", "value")
+
+    def __init__(self, op: str, args: tuple[Node, ...], value: float | str | tuple | None) -> None:
+        self.op, self.args, self.value = op, args, value
+
+    def __add__(self, other: Node) -> Node:
+        return add(self, other)
+
+    def __sub__(self, other: Node) -> Node:
+        return sub(self, other)
+
+    def __mul__(self, other: Node) -> Node:
+        return mul(self, other)
+
+    def __truediv__(self, other: Node) -> Node:
+        return div(self, other)
+
+    def __neg__(self) -> Node:
+        return neg(self)
+
+    @property
+    def constant(self) -> float | None:
+        """The number this node always is, or None."""
+        return float(self.value) if self.op == "constant" else None  # type: ignore[arg-type]
+
+
+def node(op: str, args: Sequence[Node] = (), value: float | str | tuple | None = None) -> Node:
+    """The one node with this operation, arguments and value."""
+    # repr keeps -0.0 and 0.0 apart; the type keeps a variable's name and a number apart
+    key = (op, tuple(id(a) for a in args), type(value), repr(value))
+    found = _interned.get(key)
+    if found is None:
+        found = _interned[key] = Node(op, tuple(args), value)
+    return found
+
+
+def constant(value: float) -> Node:
+    return node("constant", (), float(value))
+
+
+def variable(name: str) -> Node:
+    return node("variable", (), name)
+
+
+ZERO, ONE = constant(0.0), constant(1.0)
+
+
+def add(a: Node, b: Node) -> Node:
+    if a is ZERO:
+        return b
+    if b is ZERO:
+        return a
+    if b.op == "neg":
+        return sub(a, b.args[0])
+    if a.op == "neg":
+        return sub(b, a.args[0])
+    return _folded("add", a, b)
+
+
+def sub(a: Node, b: Node) -> Node:
+    if b is ZERO:
+        return a
+    if a is ZERO:
+        return neg(b)
+    if b.op == "neg":
+        return add(a, b.args[0])
+    return _folded("sub", a, b)
+
+
+def mul(a: Node, b: Node) -> Node:
+    if a.constant is None and b.constant is not None:
+        a, b = b, a
+    if a is ZERO:
+        return ZERO
+    if a is ONE:
+        return b
+    if a.constant == -1.0:
+        return neg(b)
+    if a.op == "neg":
+        return neg(mul(a.args[0], b))
+    if b.op == "neg":
+        return neg(mul(a, b.args[0]))
+    if a.constant is not None and b.op == "mul" and b.args[0].constant is not None:
+        return mul(constant(a.constant * b.args[0].constant), b.args[1])
+    return _folded("mul", a, b)
+
+
+def div(a: Node, b: Node) -> Node:
+    if b is ONE:
+        return a
+    if a is ZERO and b.constant != 0.0:
+        return ZERO
+    if a.op == "neg":
+        return neg(div(a.args[0], b))
+    return _folded("div", a, b)
+
+
+def neg(a: Node) -> Node:
+    return a.args[0] if a.op == "neg" else _folded("neg", a)
+
+
+def power(a: Node, b: Node) -> Node:
+    """a^b; small integer exponents become multiplications, as in OpenMM's Lepton."""
+    exponent = b.constant
+    if exponent is None or a.constant is not None:
+        return _folded("pow", a, b)
+    if exponent == 0.5:
+        return call("sqrt", a)
+    if exponent == int(exponent) and abs(exponent) <= 64:
+        result, square, remaining = ONE, a, abs(int(exponent))
+        while remaining:
+            if remaining & 1:
+                result = mul(result, square)
+            remaining >>= 1
+            if remaining:
+                square = mul(square, square)
+        return result if exponent >= 0 else div(ONE, result)
+    return node("pow", (a, b))
+
+
+def call(op: str, *args: Node) -> Node:
+    """A function of one or more nodes, folded when all are constants."""
+    return _folded(op, *args)
+
+
+def select(condition: Node, then: Node, otherwise: Node) -> Node:
+    if condition.constant is not None:
+        return then if condition.constant != 0.0 else otherwise
+    return then if then is otherwise else node("select", (condition, then, otherwise))
+
+
+def _or_nan(function: Callable[[float], float]) -> Callable[..., float]:
+    def guarded(*arguments: float) -> float:
+        try:
+            return float(function(*arguments))
+        except (ValueError, ZeroDivisionError, OverflowError, TypeError):
+            return math.nan
+
+    return guarded
+
+
+_NUMERIC: dict[str, Callable[..., float]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "neg": lambda a: -a,
+    "pow": lambda a, b: a**b,
+    "sqrt": math.sqrt,
+    "norm": math.sqrt,
+    "exp": math.exp,
+    "log": math.log,
+    "sin": math.sin,
+    "cos": math.cos,
+    "tan": math.tan,
+    "asin": math.asin,
+    "acos": math.acos,
+    "atan": math.atan,
+    "atan2": math.atan2,
+    "sinh": math.sinh,
+    "cosh": math.cosh,
+    "tanh": math.tanh,
+    "erf": math.erf,
+    "erfc": math.erfc,
+    "step": lambda a: 1.0 if a >= 0 else 0.0,
+    "delta": lambda a: 1.0 if a == 0 else 0.0,
+    "min": min,
+    "max": max,
+    "abs": abs,
+    "floor": math.floor,
+    "ceil": math.ceil,
+}
+
+
+def _folded(op: str, *args: Node) -> Node:
+    numbers = [a.constant for a in args]
+    if op in _NUMERIC and all(number is not None for number in numbers):
+        result = _or_nan(_NUMERIC[op])(*numbers)
+        if math.isfinite(
+            result
+        ):  # what is not finite stays in the graph, and meets the positions at run time
+            return constant(result)
+    return node(op, args)
+
+
+def topological(roots: Iterable[Node]) -> list[Node]:
+    """Every node the roots need, arguments before users."""
+    order: list[Node] = []
+    done: set[int] = set()
+    stack = [(root, False) for root in reversed(list(roots))]
+    while stack:
+        current, expanded = stack.pop()
+        if id(current) in done:
+            continue
+        if expanded:
+            done.add(id(current))
+            order.append(current)
+        else:
+            stack.append((current, True))
+            stack.extend((a, False) for a in reversed(current.args) if id(a) not in done)
+    return order
+
+
+def substitute(root: Node, replacements: dict[str, Node]) -> Node:
+    """The graph with variables replaced."""
+    new: dict[int, Node] = {}
+    for current in topological([root]):
+        if current.op == "variable":
+            new[id(current)] = replacements.get(str(current.value), current)
+        elif current.args:
+            new[id(current)] = node(current.op, [new[id(a)] for a in current.args], current.value)
+        else:
+            new[id(current)] = current
+    return new[id(root)]
+
+
+def variables(root: Node) -> set[str]:
+    """Names of the variables a graph reads."""
+    return {str(n.value) for n in topological([root]) if n.op == "variable"}
+
+
+def gradient(root: Node, names: Sequence[str]) -> list[Node]:
+    """∂root/∂name for each name, as graphs (reverse accumulation; one pass for all names)."""
+    wanted = set(names)
+    order = topological([root])
+    active: set[int] = set()
+    for current in order:
+        if (current.op == "variable" and current.value in wanted) or any(
+            id(a) in active for a in current.args
+        ):
+            active.add(id(current))
+    adjoint: dict[int, Node] = {id(root): ONE}
+    for current in reversed(order):
+        received = adjoint.get(id(current))
+        if received is None or id(current) not in active or not current.args:
+            continue
+        for index, argument in enumerate(current.args):
+            if id(argument) in active:
+                share = _chain(current, index, received)
+                adjoint[id(argument)] = add(adjoint.get(id(argument), ZERO), share)
+    return [adjoint.get(id(variable(name)), ZERO) for name in names]
+
+
+def _chain(n: Node, index: int, received: Node) -> Node:
+    """received · ∂n/∂(argument ``index``)."""
+    rule = _DERIVATIVES.get(n.op)
+    if rule is None:
+        raise NotImplementedError(f"no derivative for the operation {n.op!r}")
+    return rule(n, index, received)
+
+
+def _derivative_of_power(n: Node, index: int, received: Node) -> Node:
+    base, exponent = n.args
+    if index == 0:
+        return received * (exponent * power(base, exponent - ONE))
+    return received * (n * call("log", base))
+
+
+def _derivative_of_atan2(n: Node, index: int, received: Node) -> Node:
+    y, x = n.args
+    # guarded: at y = x = 0 (three atoms in a line) the derivative is finite
+    scale = received / call("guard", x * x + y * y)
+    return scale * x if index == 0 else neg(scale * y)
+
+
+def _derivative_of_table(n: Node, index: int, received: Node) -> Node:
+    name, orders = n.value  # type: ignore[misc, str-unpack]
+    raised = tuple(order + (position == index) for position, order in enumerate(orders))
+    return received * node("table", n.args, (name, raised))
+
+
+def _derivative_of_extremum(n: Node, index: int, received: Node) -> Node:
+    a, b = n.args
+    first_is_taken = call("step", b - a) if n.op == "min" else call("step", a - b)
+    return select(first_is_taken, *((received, ZERO) if index == 0 else (ZERO, received)))
+
+
+_TWO = constant(2.0)
+_ONE_SIDED = constant(2.0 / math.sqrt(math.pi))
+_Rule = Callable[[Node, int, Node], Node]
+_DERIVATIVES: dict[str, _Rule] = {
+    "add": lambda n, i, g: g,
+    "sub": lambda n, i, g: g if i == 0 else neg(g),
+    "mul": lambda n, i, g: g * n.args[1 - i],
+    "div": lambda n, i, g: g / n.args[1] if i == 0 else neg(g / n.args[1] * n),
+    "neg": lambda n, i, g: neg(g),
+    "pow": _derivative_of_power,
+    "sqrt": lambda n, i, g: constant(0.5) * g / n,
+    # a length: its derivative at zero is bounded, so that coincident or collinear atoms give finite forces
+    "norm": lambda n, i, g: constant(0.5) * g / call("guard", n),
+    "exp": lambda n, i, g: g * n,
+    "log": lambda n, i, g: g / n.args[0],
+    "sin": lambda n, i, g: g * call("cos", n.args[0]),
+    "cos": lambda n, i, g: neg(g * call("sin", n.args[0])),
+    "tan": lambda n, i, g: g * (ONE + n * n),
+    "asin": lambda n, i, g: g / call("sqrt", ONE - n.args[0] * n.args[0]),
+    "acos": lambda n, i, g: neg(g / call("sqrt", ONE - n.args[0] * n.args[0])),
+    "atan": lambda n, i, g: g / (ONE + n.args[0] * n.args[0]),
+    "atan2": _derivative_of_atan2,
+    "sinh": lambda n, i, g: g * call("cosh", n.args[0]),
+    "cosh": lambda n, i, g: g * call("sinh", n.args[0]),
+    "tanh": lambda n, i, g: g * (ONE - n * n),
+    "erf": lambda n, i, g: g * (_ONE_SIDED * call("exp", neg(n.args[0] * n.args[0]))),
+    "erfc": lambda n, i, g: neg(g * (_ONE_SIDED * call("exp", neg(n.args[0] * n.args[0])))),
+    "step": lambda n, i, g: ZERO,
+    "delta": lambda n, i, g: ZERO,
+    "floor": lambda n, i, g: ZERO,
+    "ceil": lambda n, i, g: ZERO,
+    "abs": lambda n, i, g: select(call("step", n.args[0]), g, neg(g)),
+    "min": _derivative_of_extremum,
+    "max": _derivative_of_extremum,
+    "select": lambda n, i, g: select(n.args[0], g if i == 1 else ZERO, g if i == 2 else ZERO) if i else ZERO,
+    "table": _derivative_of_table,
+}

@@ -1,0 +1,94 @@
+"""OpenMM's custom forces over fixed groups of atoms: their own expression strings as cluster terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import openmm
+
+from ..errors import InputError
+from .bonded import Globals, cluster_term
+from .tables import Table
+from .terms import ClusterTerm
+
+
+def constants_of(force: openmm.Force, given: Globals) -> dict[str, float]:
+    """Global parameters of a custom force: the values given, else the force's defaults."""
+    found = {}
+    for i in range(force.getNumGlobalParameters()):
+        name = force.getGlobalParameterName(i)
+        found[name] = float(given.get(name, force.getGlobalParameterDefaultValue(i)))
+    return found
+
+
+def _names(count: int, name: Callable[[int], str]) -> list[str]:
+    return [name(i) for i in range(count)]
+
+
+def custom_bond(force: openmm.CustomBondForce, given: Globals) -> list[ClusterTerm]:
+    rows = [force.getBondParameters(i) for i in range(force.getNumBonds())]
+    return cluster_term(
+        force,
+        force.getEnergyFunction() + "; r=distance(p1,p2)",
+        _names(force.getNumPerBondParameters(), force.getPerBondParameterName),
+        [(r[:2], r[2]) for r in rows],
+        2,
+        constants_of(force, given),
+    )
+
+
+def custom_angle(force: openmm.CustomAngleForce, given: Globals) -> list[ClusterTerm]:
+    rows = [force.getAngleParameters(i) for i in range(force.getNumAngles())]
+    return cluster_term(
+        force,
+        force.getEnergyFunction() + "; theta=angle(p1,p2,p3)",
+        _names(force.getNumPerAngleParameters(), force.getPerAngleParameterName),
+        [(r[:3], r[3]) for r in rows],
+        3,
+        constants_of(force, given),
+    )
+
+
+def custom_torsion(force: openmm.CustomTorsionForce, given: Globals) -> list[ClusterTerm]:
+    rows = [force.getTorsionParameters(i) for i in range(force.getNumTorsions())]
+    return cluster_term(
+        force,
+        force.getEnergyFunction() + "; theta=dihedral(p1,p2,p3,p4)",
+        _names(force.getNumPerTorsionParameters(), force.getPerTorsionParameterName),
+        [(r[:4], r[4]) for r in rows],
+        4,
+        constants_of(force, given),
+    )
+
+
+def custom_compound_bond(force: openmm.CustomCompoundBondForce, given: Globals) -> list[ClusterTerm]:
+    rows = [force.getBondParameters(i) for i in range(force.getNumBonds())]
+    tables: dict[str, Table] = read_tables(force)
+    return cluster_term(
+        force,
+        force.getEnergyFunction(),
+        _names(force.getNumPerBondParameters(), force.getPerBondParameterName),
+        rows,
+        force.getNumParticlesPerBond(),
+        constants_of(force, given),
+        tables,
+    )
+
+
+def custom_external(force: openmm.CustomExternalForce, given: Globals) -> list[ClusterTerm]:
+    rows = [force.getParticleParameters(i) for i in range(force.getNumParticles())]
+    return cluster_term(
+        force,
+        force.getEnergyFunction() + "; x=x1; y=y1; z=z1",
+        _names(force.getNumPerParticleParameters(), force.getPerParticleParameterName),
+        [((r[0],), r[1]) for r in rows],
+        1,
+        constants_of(force, given),
+    )
+
+
+def read_tables(force: openmm.Force) -> dict[str, Table]:
+    """The force's tabulated functions by name."""
+    if force.getNumTabulatedFunctions():
+        raise InputError(f"{force.getName()}: tabulated functions are not read")
+    return {}

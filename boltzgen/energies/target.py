@@ -1,0 +1,66 @@
+"""The Boltzmann density of a molecule at a temperature, up to its normalising constant."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InputError
+from ..units import thermal_energy
+from .energy import Energy
+
+
+class EvaluationCounter:
+    """How many configurations have had their energy computed; shared by a target at several temperatures."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class BoltzmannTarget:
+    """u(x) = U(x)/kT of positions [batch, atoms, 3] in nm, counting every configuration evaluated.
+
+    Non-finite positions and coincident atoms have u = +inf and a zero gradient (see ``Energy``).
+    """
+
+    def __init__(self, energy: Energy, temperature: float, counter: EvaluationCounter | None = None) -> None:
+        if not 0.0 < temperature < float("inf"):
+            raise InputError(f"temperature must be a positive number of kelvin, not {temperature}")
+        self.energy = energy
+        self.temperature = float(temperature)
+        self.counter = counter or EvaluationCounter()
+
+    @property
+    def kT(self) -> float:
+        """kJ/mol."""
+        return thermal_energy(self.temperature)
+
+    @property
+    def n_atoms(self) -> int:
+        return self.energy.n_atoms
+
+    @property
+    def evaluations(self) -> int:
+        """Configurations whose energy was computed, at every temperature together."""
+        return self.counter.count
+
+    def at_temperature(self, temperature: float) -> BoltzmannTarget:
+        """The same energy at another temperature, counted together with this one."""
+        return BoltzmannTarget(self.energy, temperature, self.counter)
+
+    def reduced_energy(self, x: Float[Tensor, "batch atoms 3"]) -> Float[Tensor, " batch"]:
+        """u(x), differentiable once."""
+        self.counter.count += len(x)
+        return self.energy(_batch_last(x)) / self.kT
+
+    def reduced_energy_and_gradient(
+        self, x: Float[Tensor, "batch atoms 3"]
+    ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch atoms 3"]]:
+        """u(x) and du/dx (1/nm), without an autograd graph."""
+        self.counter.count += len(x)
+        energy, gradient = self.energy.energy_and_gradient(_batch_last(x.detach()))
+        return energy / self.kT, gradient.permute(2, 1, 0) / self.kT
+
+
+def _batch_last(x: Tensor) -> Tensor:
+    return x.permute(2, 1, 0).contiguous()

@@ -1,0 +1,120 @@
+"""The commonest term of an energy: one expression, summed over clusters of atoms (bonds, angles, pairs)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .algebra import ZERO, Node, constant, gradient, variable
+from .expressions import Scope, coordinate_names, parse
+from .tables import Table
+from .torch_code import torch_function
+
+# Elements of one intermediate tensor in uncompiled evaluation: in a core's cache; in a small GPU's memory.
+_BLOCK = {"cpu": 2**19, "cuda": 2**24}
+
+
+class ClusterTerm:
+    """Σ over clusters of f(positions of the cluster's atoms, its parameters), in kJ/mol.
+
+    expression: OpenMM's CustomCompoundBondForce language over particles p1 … pm;
+    atoms: int64 [clusters, m]; parameters: float64 [clusters, parameter_names];
+    constants: global parameters by name; tables: tabulated functions by name.
+    """
+
+    kind = "cluster"
+
+    def __init__(
+        self,
+        name: str,
+        expression: str,
+        atoms: Tensor,
+        parameter_names: Sequence[str] = (),
+        parameters: Tensor | None = None,
+        constants: Mapping[str, float] | None = None,
+        tables: Mapping[str, Table] | None = None,
+    ) -> None:
+        self.name, self.expression = name, expression
+        self.atoms = atoms.to(torch.int64)
+        self.parameter_names = tuple(parameter_names)
+        self.parameters = torch.zeros(len(atoms), 0) if parameters is None else parameters
+        self.parameters = self.parameters.to(torch.float64)
+        if self.parameters.shape != (len(atoms), len(self.parameter_names)):
+            raise InputError(
+                f"{name}: parameters of shape {tuple(self.parameters.shape)} given for {len(atoms)} clusters "
+                f"and {len(self.parameter_names)} parameter names; they must match"
+            )
+        self.constants = dict(constants or {})
+        self.tables = dict(tables or {})
+        self._on: dict[tuple, tuple[list[Tensor], list[Tensor]]] = {}
+
+    @property
+    def particles(self) -> int:
+        return self.atoms.shape[1]
+
+    @property
+    def inputs(self) -> list[str]:
+        """Variables of the graphs: coordinates x1 y1 z1 x2 …, then parameters by position."""
+        return [
+            *coordinate_names(self.particles),
+            *(f"parameter{i}" for i in range(len(self.parameter_names))),
+        ]
+
+    @cached_property
+    def graphs(self) -> list[Node]:
+        """Energy and its derivative by each coordinate, of one cluster."""
+        scope = Scope(
+            names={
+                **coordinate_names(self.particles),
+                **{name: constant(value) for name, value in self.constants.items()},
+                **{name: variable(f"parameter{i}") for i, name in enumerate(self.parameter_names)},
+            },
+            particles=self.particles,
+            tables={name: table.dimension for name, table in self.tables.items()},
+        )
+        energy = parse(self.expression, scope)
+        return [energy, *gradient(energy, list(coordinate_names(self.particles)))]
+
+    @cached_property
+    def _function(self) -> Callable[..., tuple[Tensor | float, ...]]:
+        return torch_function(self.graphs, self.inputs, {n: t.evaluate for n, t in self.tables.items()})
+
+    def energy_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Energy [batch] in kJ/mol and its gradient [3, atoms, batch] in kJ/mol/nm, uncompiled.
+
+        x: positions in nm, [3, atoms, batch].
+        """
+        batch, device = x.shape[2], x.device
+        energy, forces = x.new_zeros(batch), torch.zeros_like(x)
+        atoms, parameters = self._arguments(x)
+        width = max(1, _BLOCK["cpu" if device.type == "cpu" else "cuda"] // max(1, len(self.atoms)))
+        for start in range(0, batch, width):
+            lanes = slice(start, min(batch, start + width))
+            block = x[:, :, lanes]
+            gathered = [block[:, index] for index in atoms]
+            values, *slopes = self._function(*(row for group in gathered for row in group), *parameters)
+            shape = (len(self.atoms), block.shape[2])
+            energy[lanes] += _full(values, shape, x).sum(0)
+            for column, (slope, graph) in enumerate(zip(slopes, self.graphs[1:], strict=True)):
+                if graph is not ZERO:
+                    particle, axis = divmod(column, 3)
+                    forces[axis, :, lanes].index_add_(0, atoms[particle], _full(slope, shape, x))
+        return energy, forces
+
+    def _arguments(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Atom indices and parameter columns [clusters, 1] on x's device, in x's precision."""
+        key = (x.dtype, x.device)
+        if key not in self._on:
+            columns = self.parameters.to(device=x.device, dtype=x.dtype).T.unsqueeze(-1)
+            self._on[key] = (list(self.atoms.T.contiguous().to(x.device)), list(columns))
+        return self._on[key]
+
+
+def _full(value: Tensor | float, shape: tuple[int, int], like: Tensor) -> Tensor:
+    if not isinstance(value, Tensor):
+        value = torch.full((), value, dtype=like.dtype, device=like.device)
+    return value.expand(shape)
