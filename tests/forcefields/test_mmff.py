@@ -1,0 +1,78 @@
+"""MMFF94 as OpenMM forces against RDKit's own energies."""
+
+from pathlib import Path
+
+import numpy as np
+import openmm
+import pytest
+from rdkit.Chem import rdForceFieldHelpers
+
+from boltzgen.errors import InputError
+from boltzgen.forcefields.mmff import mmff_properties, mmff_system
+from boltzgen.molecules.molecule import Molecule
+from boltzgen.molecules.stereo import conformer
+from boltzgen.units import KJ_PER_KCAL
+
+LINES = [line.split() for line in (Path(__file__).parents[1] / "molecules.smi").read_text().splitlines()]
+SMILES = {name: smiles for smiles, name in LINES}
+
+
+def openmm_energies(system, positions):
+    """kJ/mol [n] on OpenMM's Reference platform."""
+    platform = openmm.Platform.getPlatformByName("Reference")
+    context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform)
+    energies = []
+    for x in positions:
+        context.setPositions(x)
+        energies.append(context.getState(getEnergy=True).getPotentialEnergy()._value)
+    return np.array(energies)
+
+
+def rdkit_energies(molecule, positions, variant):
+    """kJ/mol [n] of RDKit's MMFF implementation."""
+    properties = mmff_properties(molecule, variant)
+    energies = []
+    for x in positions:
+        rdmol = type(molecule.rdmol)(molecule.rdmol)
+        rdmol.RemoveAllConformers()
+        rdmol.AddConformer(conformer(x), assignId=True)
+        energies.append(rdForceFieldHelpers.MMFFGetMoleculeForceField(rdmol, properties).CalcEnergy())
+    return np.array(energies) * KJ_PER_KCAL
+
+
+def five_conformers(molecule):
+    """Two relaxed conformers and three with normal displacements of 0.05, 0.1 and 0.2 Å."""
+    seeds = molecule.seed_conformers(2, seed=7)
+    random = np.random.default_rng(11)
+    distorted = [seeds[0] + 0.1 * width * random.normal(size=seeds[0].shape) for width in (0.05, 0.1, 0.2)]
+    return np.concatenate([seeds, np.array(distorted)])
+
+
+@pytest.mark.parametrize("variant", ["MMFF94", "MMFF94s"])
+@pytest.mark.parametrize("name", sorted(set(SMILES) - {"hydrogen"}))
+def test_energy_equals_rdkit(name, variant):
+    molecule = Molecule.stereoisomers(SMILES[name])[0]
+    positions = five_conformers(molecule)
+    expected = rdkit_energies(molecule, positions, variant)
+    actual = openmm_energies(mmff_system(molecule, variant), positions)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 * KJ_PER_KCAL)
+
+
+def test_every_atom_pair_and_force_is_finite_in_a_clash():
+    molecule = Molecule.from_smiles("CC(=O)Nc1ccccc1C#N")
+    random = np.random.default_rng(3)
+    seed = molecule.seed_conformers(1)[0]
+    flat = seed * np.array([1.0, 1.0, 0.0])
+    clashing = np.array([flat, 0.3 * seed, seed + 0.1 * random.normal(size=seed.shape)])
+    assert np.isfinite(openmm_energies(mmff_system(molecule), clashing)).all()
+
+
+@pytest.mark.parametrize(("smiles", "reason"), [("[H][H]", "bonding pattern"), ("CB(O)O", "element B")])
+def test_missing_parameters_are_named(smiles, reason):
+    with pytest.raises(InputError, match=reason):
+        mmff_system(Molecule.from_smiles(smiles))
+
+
+def test_unknown_variant_lists_the_known():
+    with pytest.raises(InputError, match="MMFF94s"):
+        mmff_system(Molecule.from_smiles("CC"), "MMFF95")
