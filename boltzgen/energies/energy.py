@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..compilation import can_compile
+from ..errors import EvaluationError, InputError
+from .native import NativeEnergy
+from .native_code import SCALARS
+from .native_library import find_compiler
 from .terms import ClusterTerm
 
 
@@ -23,7 +29,14 @@ class Energy(torch.nn.Module):
         super().__init__()
         self.n_atoms = n_atoms
         self.terms = _with_unique_names(terms)
+        if compiled not in ("auto", True, False):
+            raise InputError(f"compiled must be 'auto', True or False, not {compiled!r}")
+        if compiled is True and find_compiler() is None:
+            raise InputError(
+                "no C++ compiler found (CXX, c++, g++, clang++): install one or use compiled=False"
+            )
         self.compiled = compiled
+        self._native: dict[torch.dtype, NativeEnergy] = {}
 
     def forward(self, x: Float[Tensor, "3 atoms batch"]) -> Float[Tensor, " batch"]:
         """Energies in kJ/mol; differentiable once."""
@@ -34,12 +47,32 @@ class Energy(torch.nn.Module):
         self, x: Float[Tensor, "3 atoms batch"]
     ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "3 atoms batch"]]:
         """Energies in kJ/mol and their gradients in kJ/mol/nm, without an autograd graph."""
+        if x.device.type == "cpu" and x.dtype in SCALARS and x.shape[2] and self._wants_machine_code():
+            native = self._machine_code(x.dtype)
+            if native is not None:
+                return _finite(*native(x))
         energy, gradient = x.new_zeros(x.shape[2]), torch.zeros_like(x)
         for term in self.terms.values():
             e, g = term.energy_and_gradient(x)
             energy += e
             gradient += g
         return _finite(energy, gradient)
+
+    def _machine_code(self, dtype: torch.dtype) -> NativeEnergy | None:
+        if dtype not in self._native:
+            try:
+                self._native[dtype] = NativeEnergy(list(self.terms.values()), self.n_atoms, dtype)
+            except EvaluationError as error:
+                if self.compiled is True:
+                    raise
+                self.compiled = False
+                warnings.warn(f"energies run uncompiled, ten times slower: {error}", stacklevel=2)
+        return self._native.get(dtype)
+
+    def _wants_machine_code(self) -> bool:
+        if self.compiled == "auto":
+            return can_compile() and find_compiler() is not None
+        return bool(self.compiled)
 
     @torch.no_grad()
     def term_energies(self, x: Float[Tensor, "3 atoms batch"]) -> dict[str, Float[Tensor, " batch"]]:

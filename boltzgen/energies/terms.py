@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import InputError
 from .algebra import ZERO, Node, constant, gradient, variable
 from .expressions import Scope, coordinate_names, parse
+from .native_code import cluster_kernel
 from .tables import Table
 from .torch_code import torch_function
 
@@ -104,6 +105,15 @@ class ClusterTerm:
                     particle, axis = divmod(column, 3)
                     forces[axis, :, lanes].index_add_(0, atoms[particle], _full(slope, shape, x))
         return energy, forces
+
+    def native_source(self, dtype: torch.dtype) -> str:
+        """C++ kernel of this term."""
+        return cluster_kernel(self.graphs, self.particles, len(self.parameter_names), dtype)
+
+    def native_data(self, dtype: torch.dtype) -> tuple[int, Tensor, Tensor, Tensor]:
+        """Number of clusters, atoms [clusters, m], parameters [clusters, p], tables."""
+        atoms = self.atoms.to(torch.int32).contiguous()
+        return len(atoms), atoms, self.parameters.to(dtype).contiguous(), torch.zeros(0, dtype=torch.float64)
 
     def _arguments(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Atom indices and parameter columns [clusters, 1] on x's device, in x's precision."""

@@ -1,0 +1,183 @@
+"""Expression graphs printed as C++: one kernel a term, sixteen conformations side by side in registers.
+
+Positions and gradients of a block of conformations stand in the core's cache as [atom][axis][lane]; a kernel
+walks over its clusters and adds energy and gradient of all lanes at once. Nothing intermediate is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from .algebra import ZERO, Node, topological
+from .torch_code import SMALLEST_DIVISOR
+
+SCALARS = {torch.float32: "float", torch.float64: "double"}
+LANES = 16  # a power of two; 64-byte registers hold sixteen floats
+
+_MATHEMATICS = [
+    "exp",
+    "log",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "erf",
+    "erfc",
+]
+
+_TEMPLATES = {
+    "add": "{} + {}",
+    "sub": "{} - {}",
+    "mul": "{} * {}",
+    "div": "{} / {}",
+    "neg": "-{}",
+    "pow": "pow_({}, {})",
+    "norm": "sqrt_({})",
+    "guard": f"max_({{}}, T({SMALLEST_DIVISOR!r}))",
+    "step": "({} >= T(0) ? T(1) : T(0))",
+    "delta": "({} == T(0) ? T(1) : T(0))",
+    "select": "({} != T(0) ? {} : {})",
+}
+
+
+def prelude(dtype: torch.dtype) -> str:
+    """Types and functions that every kernel of this precision uses."""
+    scalar = SCALARS[dtype]
+    suffix = "f" if dtype == torch.float32 else ""
+    one = "".join(f"SIMD {scalar} {name}{suffix}({scalar}) noexcept;\n" for name in _MATHEMATICS)
+    two = "".join(
+        f"SIMD {scalar} {name}{suffix}({scalar}, {scalar}) noexcept;\n" for name in ("pow", "atan2")
+    )
+    renamed = "".join(f"INLINE T {name}_(T a) {{ return {name}{suffix}(a); }}\n" for name in _MATHEMATICS)
+    renamed += "".join(
+        f"INLINE T {name}_(T a) {{ return __builtin_{name}{suffix}(a); }}\n"
+        for name in ("sqrt", "floor", "ceil", "fabs")
+    )
+    renamed += "".join(
+        f"INLINE T {name}_(T a, T b) {{ return {name}{suffix}(a, b); }}\n" for name in ("pow", "atan2")
+    )
+    return f"""#include <stdlib.h>
+#include <stdint.h>
+// glibc ≥ 2.35 has vector variants of all of these; elsewhere the scalar functions serve
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
+#if __GLIBC_PREREQ(2, 35)
+#define SIMD __attribute__((__simd__("notinbranch"), const))
+#endif
+#endif
+#ifndef SIMD
+#define SIMD __attribute__((const))
+#endif
+#define INLINE static inline __attribute__((always_inline))
+extern "C" {{
+{one}{two}}}
+typedef {scalar} T;
+enum {{ LANES = {LANES} }};
+{renamed}INLINE T min_(T a, T b) {{ return a < b ? a : b; }}
+INLINE T max_(T a, T b) {{ return a > b ? a : b; }}
+struct Kernel {{
+  void (*run)(const Kernel*, const T*, T*, T*);
+  int64_t count;
+  int64_t n_atoms;
+  const int32_t* atoms;
+  const T* parameters;
+  const double* tables;
+}};
+"""
+
+
+def driver_source(dtype: torch.dtype) -> str:
+    """The loop over blocks of conformations: copy a block in, run every kernel on it, copy it out."""
+    return (
+        prelude(dtype)
+        + r"""
+extern "C" int evaluate(const Kernel* kernels, int64_t n_kernels, int64_t n_atoms, int64_t batch,
+                        int64_t begin, int64_t end, const T* positions, T* energies, T* gradients) {
+  const int64_t rows = 3 * n_atoms;
+  T* x = static_cast<T*>(aligned_alloc(64, sizeof(T) * 2 * rows * LANES));
+  if (!x) return 1;
+  T* f = x + rows * LANES;
+  for (int64_t start = begin; start < end; start += LANES) {
+    const int64_t width = end - start < LANES ? end - start : LANES;
+    for (int64_t axis = 0; axis < 3; ++axis)
+      for (int64_t atom = 0; atom < n_atoms; ++atom) {
+        const T* source = positions + (axis * n_atoms + atom) * batch + start;
+        T* row = x + (3 * atom + axis) * LANES;
+        for (int64_t lane = 0; lane < width; ++lane) row[lane] = source[lane];
+        for (int64_t lane = width; lane < LANES; ++lane) row[lane] = source[width - 1];
+      }
+    for (int64_t i = 0; i < rows * LANES; ++i) f[i] = T(0);
+    double total[LANES] = {0};
+    for (int64_t k = 0; k < n_kernels; ++k) {
+      alignas(64) T energy[LANES] = {0};
+      kernels[k].run(kernels + k, x, f, energy);
+      for (int lane = 0; lane < LANES; ++lane) total[lane] += energy[lane];
+    }
+    for (int64_t lane = 0; lane < width; ++lane) energies[start + lane] = T(total[lane]);
+    for (int64_t axis = 0; axis < 3; ++axis)
+      for (int64_t atom = 0; atom < n_atoms; ++atom) {
+        T* target = gradients + (axis * n_atoms + atom) * batch + start;
+        const T* row = f + (3 * atom + axis) * LANES;
+        for (int64_t lane = 0; lane < width; ++lane) target[lane] = row[lane];
+      }
+  }
+  free(x);
+  return 0;
+}
+"""
+    )
+
+
+def statements(outputs: Sequence[Node], names: dict[str, str], indent: str) -> tuple[list[str], list[str]]:
+    """Assignments that compute the outputs from C++ names of the variables; and the outputs' names."""
+    known: dict[int, str] = {}
+    lines = []
+    for n in topological(outputs):
+        if n.op == "variable":
+            known[id(n)] = names[str(n.value)]
+        elif n.op == "constant":
+            known[id(n)] = f"T({n.value!r})"
+        else:
+            arguments = [known[id(a)] for a in n.args]
+            known[id(n)] = f"v{len(known)}"
+            function = "fabs" if n.op == "abs" else n.op
+            template = _TEMPLATES.get(n.op, f"{function}_({', '.join(['{}'] * len(arguments))})")
+            lines.append(f"{indent}const T {known[id(n)]} = {template.format(*arguments)};")
+    return lines, [known[id(n)] for n in outputs]
+
+
+def cluster_kernel(graphs: Sequence[Node], particles: int, n_parameters: int, dtype: torch.dtype) -> str:
+    """Kernel of a ClusterTerm: graphs are its energy and the derivative by each coordinate."""
+    names = {f"{axis}{p + 1}": f"{axis}{p + 1}" for p in range(particles) for axis in "xyz"}
+    names |= {f"parameter{i}": f"q{i}" for i in range(n_parameters)}
+    body, (energy, *slopes) = statements(graphs, names, "      ")
+    lines = [prelude(dtype)]
+    lines.append(
+        'extern "C" void run(const Kernel* k, const T* __restrict x, T* __restrict f, T* __restrict e) {'
+    )
+    lines.append("  for (int64_t c = 0; c < k->count; ++c) {")
+    lines.append(f"    const int32_t* a = k->atoms + c * {particles};")
+    lines.append(f"    const T* p = k->parameters + c * {n_parameters};")
+    lines.extend(f"    const T q{i} = p[{i}];" for i in range(n_parameters))
+    for p in range(particles):
+        lines.append(f"    const T* X{p + 1} = x + a[{p}] * 3 * LANES;")
+        lines.append(f"    T* F{p + 1} = f + a[{p}] * 3 * LANES;")
+    lines.append("    #pragma omp simd")
+    lines.append("    for (int l = 0; l < LANES; ++l) {")
+    for p in range(particles):
+        for row, axis in enumerate("xyz"):
+            lines.append(f"      const T {axis}{p + 1} = X{p + 1}[{row} * LANES + l];")
+    lines.extend(body)
+    lines.append(f"      e[l] += {energy};")
+    for column, (slope, graph) in enumerate(zip(slopes, graphs[1:], strict=True)):
+        if graph is not ZERO:
+            particle, axis_index = divmod(column, 3)
+            lines.append(f"      F{particle + 1}[{axis_index} * LANES + l] += {slope};")
+    lines.extend(["    }", "  }", "}", ""])
+    return "\n".join(lines)

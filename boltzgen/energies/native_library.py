@@ -1,0 +1,109 @@
+"""Generated C++ turned into shared libraries, once on a machine: kept on disk by a hash of their source."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+from ..errors import EvaluationError
+
+# No NaN, infinity or association is assumed away: only errno, traps and the sign of zero are.
+_PORTABLE = ["-O3", "-std=c++17", "-fPIC", "-shared"]
+_FLAGS = [
+    "-march=native",
+    "-fopenmp-simd",
+    "-fno-builtin",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fno-signed-zeros",
+    "-freciprocal-math",
+    "-ffp-contract=fast",
+]
+_WIDE = ["-mprefer-vector-width=512"]
+_TIMEOUT = 300  # seconds
+
+
+@cache
+def find_compiler() -> str | None:
+    """Path of a C++ compiler: $CXX, then c++, g++, clang++."""
+    for candidate in (os.environ.get("CXX"), "c++", "g++", "clang++"):
+        if candidate and (found := shutil.which(candidate)):
+            return found
+    return None
+
+
+def cache_folder() -> Path:
+    """$BOLTZGEN_CACHE, else boltzgen/ in the user's cache folder; a temporary one if that is not writable."""
+    base = os.environ.get("BOLTZGEN_CACHE")
+    folder = (
+        Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "boltzgen"
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass  # a read-only home: the libraries then live as long as the process
+    return _temporary_folder()
+
+
+@cache
+def _temporary_folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="boltzgen-"))
+
+
+@cache
+def _machine() -> str:
+    """What decides whether machine code made here runs there: processor features and compiler version."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        features = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        features = platform.processor()
+    version = subprocess.run(
+        [str(find_compiler()), "--version"], capture_output=True, text=True, timeout=30
+    ).stdout
+    return "\n".join([platform.machine(), features, version])
+
+
+def load_libraries(sources: Sequence[str]) -> list[ctypes.CDLL]:
+    """A library for each source, those not on disk compiled side by side.
+
+    Raises EvaluationError with the compiler's message where it fails.
+    """
+    with ThreadPoolExecutor(max_workers=max(1, min(len(sources), os.cpu_count() or 1))) as pool:
+        paths = list(pool.map(_compiled, sources))
+    return [_loaded(path) for path in paths]
+
+
+@cache
+def _loaded(path: Path) -> ctypes.CDLL:
+    return ctypes.CDLL(str(path))
+
+
+def _compiled(source: str) -> Path:
+    digest = hashlib.sha256("\0".join([source, _machine(), *_FLAGS, *_WIDE]).encode()).hexdigest()
+    target = cache_folder() / f"energy-{digest[:32]}.so"
+    if target.exists():
+        return target
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        file, made = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
+        file.write_text(source)
+        message = ""
+        for flags in ([*_FLAGS, *_WIDE], _FLAGS, []):  # a compiler that lacks an option gets fewer
+            command = [str(find_compiler()), *_PORTABLE, *flags, str(file), "-o", str(made), "-lm"]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT)
+            if done.returncode == 0:
+                os.replace(made, target)  # whole or not at all, whoever else compiles the same
+                return target
+            message = done.stderr.strip()
+    raise EvaluationError(f"the C++ compiler {find_compiler()} failed on generated code: {message[-2000:]}")
