@@ -1,0 +1,164 @@
+"""The torsions that tell a molecule's conformers apart, and their values in given positions.
+
+Conformers differ by rotation about single bonds, by ring pucker and by the inversion of ring nitrogens.
+Rotors whose three substituents are alike (CH₃, CF₃, t-Bu) look the same in every state and are left out;
+double bonds keep their stereo. Each end of a torsion points at what the labels of equivalent atoms do not
+change: a substituent unlike the others, else the mean of two alike (NH₂), or, in a plane, either of them with
+half the period (phenyl).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from rdkit import Chem
+
+from boltzgen.molecules.molecule import Molecule
+from boltzgen.molecules.symmetry import MolecularGraph
+
+
+@dataclass(frozen=True)
+class Torsion:
+    """Torsion about ``axis``, from the mean position of the atoms ``start`` to that of the atoms ``end``.
+
+    period: radians, π where the ends of the axis are alike on both sides. kind: rotatable, ring or inversion.
+    """
+
+    start: tuple[int, ...]
+    axis: tuple[int, int]
+    end: tuple[int, ...]
+    name: str
+    kind: str
+    period: float = 2 * math.pi
+
+
+def conformer_torsions(molecule: Molecule) -> list[Torsion]:
+    """The torsions that tell conformers apart: rotatable bonds, then rings, then ring nitrogens."""
+    return _rotatable(molecule) + _ring(molecule) + _inversions(molecule)
+
+
+def ramachandran_torsions(molecule: Molecule) -> list[tuple[Torsion, Torsion]]:
+    """(φ, ψ) of every residue between two amides, in the order of their nitrogens; empty if no peptide."""
+    backbone = Chem.MolFromSmarts("[CX3](=O)-[NX3]-[CX4]-[CX3](=O)-[NX3]")
+    matches = molecule.rdmol.GetSubstructMatches(backbone, maxMatches=1000)
+    return [
+        (
+            _torsion(molecule.rdmol, (before,), (n, alpha), (c,), "rotatable"),
+            _torsion(molecule.rdmol, (n,), (alpha, c), (after,), "rotatable"),
+        )
+        for before, _, n, alpha, c, _, after in sorted(matches, key=lambda match: match[2])
+    ]
+
+
+def torsion_values(
+    positions: Float[np.ndarray, "batch atoms 3"], torsions: list[Torsion]
+) -> Float[np.ndarray, "batch torsions"]:
+    """Values in radians, in (−period/2, period/2], IUPAC sign: clockwise seen along the axis is positive."""
+    values = np.empty((len(positions), len(torsions)))
+    for column, torsion in enumerate(torsions):
+        points = [
+            positions[:, list(atoms)].mean(axis=1, dtype=np.float64)
+            for atoms in (torsion.start, torsion.axis[:1], torsion.axis[1:], torsion.end)
+        ]
+        first, axis, last = points[1] - points[0], points[2] - points[1], points[3] - points[2]
+        normal, far_normal = np.cross(first, axis), np.cross(axis, last)
+        sine = np.linalg.norm(axis, axis=1) * (first * far_normal).sum(axis=1)
+        values[:, column] = wrapped(np.arctan2(sine, (normal * far_normal).sum(axis=1)), torsion.period)
+    return values
+
+
+def wrapped(angles: np.ndarray, period: float | np.ndarray = 2 * math.pi) -> np.ndarray:
+    """Angles in radians moved by whole periods into (−period/2, period/2]."""
+    return period / 2 - np.mod(period / 2 - angles, period)
+
+
+def _rotatable(molecule: Molecule) -> list[Torsion]:
+    rdmol = molecule.rdmol
+    graph = MolecularGraph.from_rdmol(rdmol)
+    torsions = []
+    for j, k in molecule.bonds:
+        bond = rdmol.GetBondBetweenAtoms(j, k)
+        if bond.IsInRing() or bond.GetBondType() != Chem.BondType.SINGLE:
+            continue
+        start, end = _reference(rdmol, graph, j, k), _reference(rdmol, graph, k, j)
+        if start is None or end is None:
+            continue
+        period = math.pi if start[1] or end[1] else 2 * math.pi
+        torsions.append(_torsion(rdmol, start[0], (j, k), end[0], "rotatable", period))
+    return torsions
+
+
+def _reference(
+    rdmol: Chem.Mol, graph: MolecularGraph, centre: int, other: int
+) -> tuple[tuple[int, ...], bool] | None:
+    """Atoms that a torsion about centre–other starts at, and whether half a turn exchanges two alike.
+
+    None where there are no substituents, none off the axis, or all three or more are alike.
+    """
+    substituents = [n for n in graph.neighbours[centre] if n != other]
+    hybridization = rdmol.GetAtomWithIdx(centre).GetHybridization()
+    if not substituents or hybridization == Chem.HybridizationType.SP:
+        return None
+    alike: dict[int, list[int]] = {}
+    for atom in substituents:
+        alike.setdefault(graph.classes[atom], []).append(atom)
+    single = [atoms[0] for atoms in alike.values() if len(atoms) == 1]
+    if single:
+        return (max(single, key=lambda a: (rdmol.GetAtomWithIdx(a).GetAtomicNum(), -a)),), False
+    pairs = [atoms for atoms in alike.values() if len(atoms) == 2]
+    if not pairs:
+        return None
+    if hybridization == Chem.HybridizationType.SP2:
+        return (pairs[0][0],), True
+    return tuple(pairs[0]), False
+
+
+def _ring(molecule: Molecule) -> list[Torsion]:
+    rdmol = molecule.rdmol
+    torsions: dict[tuple[int, ...], Torsion] = {}
+    for ring in rdmol.GetRingInfo().AtomRings():
+        if len(ring) < 4:
+            continue
+        for position in range(len(ring)):
+            i, j, k, l = (ring[(position + offset) % len(ring)] for offset in range(4))
+            bond = rdmol.GetBondBetweenAtoms(j, k)
+            if bond.GetBondType() == Chem.BondType.SINGLE and not bond.GetIsAromatic():
+                i, j, k, l = (i, j, k, l) if j < k else (l, k, j, i)
+                torsions.setdefault((i, j, k, l), _torsion(rdmol, (i,), (j, k), (l,), "ring"))
+    return list(torsions.values())
+
+
+def _inversions(molecule: Molecule) -> list[Torsion]:
+    """Where the substituent of a pyramidal ring nitrogen points, seen from the ring."""
+    rdmol = molecule.rdmol
+    rings = rdmol.GetRingInfo()
+    torsions = []
+    for atom in rdmol.GetAtoms():
+        centre = atom.GetIdx()
+        pyramidal = atom.GetHybridization() == Chem.HybridizationType.SP3 and atom.GetDegree() == 3
+        if atom.GetAtomicNum() != 7 or not pyramidal or rings.NumAtomRings(centre) != 1:
+            continue
+        ring = next(ring for ring in rings.AtomRings() if centre in ring)
+        place = ring.index(centre)
+        outside = next(n.GetIdx() for n in atom.GetNeighbors() if n.GetIdx() not in ring)
+        following, after = ring[(place + 1) % len(ring)], ring[(place + 2) % len(ring)]
+        torsions.append(_torsion(rdmol, (outside,), (centre, following), (after,), "inversion"))
+    return torsions
+
+
+def _torsion(
+    rdmol: Chem.Mol,
+    start: tuple[int, ...],
+    axis: tuple[int, int],
+    end: tuple[int, ...],
+    kind: str,
+    period: float = 2 * math.pi,
+) -> Torsion:
+    groups = (start, axis[:1], axis[1:], end)
+    name = "–".join(
+        "+".join(f"{rdmol.GetAtomWithIdx(a).GetSymbol()}{a + 1}" for a in atoms) for atoms in groups
+    )
+    return Torsion(start, axis, end, name, kind, period)
