@@ -1,0 +1,118 @@
+"""Coordinates of a molecule from its graph and thermal frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boltzgen.coordinates.base import StiffBase
+from boltzgen.coordinates.equivalence import fold_rules, handed_centres, order_rules, skeletal_permutations
+from boltzgen.coordinates.groups import TURN, Group
+from boltzgen.coordinates.internal import MolecularCoordinates
+from boltzgen.coordinates.labels import LabelRule, LabelRules
+from boltzgen.coordinates.layout import child_groups, choose_tree
+from boltzgen.coordinates.placement import Placement
+from boltzgen.coordinates.zmatrix import ZMatrix
+from boltzgen.errors import InputError
+from boltzgen.molecules.molecule import Molecule
+from boltzgen.molecules.symmetry import MolecularGraph
+
+MARGIN = 0.05  # radians that frames keep from the bounds of a restricted range
+PLANAR = 0.6  # radians from 0 or π within which a double bond counts as flat
+
+
+def build_coordinates(
+    molecule: Molecule, frames: np.ndarray | Tensor, dtype: torch.dtype = torch.float32
+) -> MolecularCoordinates:
+    """Coordinates whitened on ``frames`` [n, atoms, 3] (nm): thermal configurations from all known basins.
+
+    Handedness and double-bond sides are those of the first frame. Raises InputError where frames show
+    different stereoisomers. Geometry is in float64; the result is in ``dtype``.
+    """
+    x = torch.as_tensor(np.asarray(frames), dtype=torch.float64)
+    molecule.require_positions(x.numpy())
+    graph = MolecularGraph.from_rdmol(molecule.rdmol)
+    zmatrix = choose_tree(graph, x)
+    placement = Placement(zmatrix)
+    groups = child_groups(graph, zmatrix, molecule.rdmol, x[0])
+    handed = handed_centres(graph, zmatrix, x)
+    rules, fixed = order_rules(graph, handed)
+    groups, folds = fold_rules(graph, zmatrix, groups, x)
+    skeletal = skeletal_permutations(graph, fixed)
+    fixed_centres = tuple((centre, *others) for centre, others in fixed.items())
+
+    gap_folds = [rule for rule in folds if rule.kind == "gap"]
+    x = LabelRules(skeletal, fixed_centres, _sorted(rules + gap_folds)).canonicalise(x, placement)
+    groups = [_with_ranges(group, _azimuths(placement, group, x), group.centre in handed) for group in groups]
+    seams = {group.centre: group.low for group in groups}
+    folds = [_with_seam(rule, seams[rule.centre]) if rule.kind == "rotor" else rule for rule in folds]
+    labels = LabelRules(skeletal, fixed_centres, _sorted(rules + folds))
+    x = labels.canonicalise(x, placement)
+
+    wrong = int((~labels.in_order(x, placement)).sum())
+    if wrong:
+        raise InputError(
+            f"{wrong} of {len(x)} frames of '{molecule.smiles}' show another stereoisomer than the first one: "
+            "give frames of one stereoisomer."
+        )
+    coordinates = MolecularCoordinates(zmatrix, groups, labels, StiffBase(0))
+    coordinates.base = StiffBase(coordinates.n_stiff)
+    _, raw, log_det = coordinates.raw_coordinates(x.permute(2, 1, 0))
+    raw = raw[:, torch.isfinite(log_det)]
+    coordinates.whitening.fit(raw, torch.zeros(raw.shape[1], dtype=torch.long))
+    return coordinates.to(dtype)
+
+
+def _sorted(rules: Sequence[LabelRule]) -> tuple[LabelRule, ...]:
+    """Larger exchanges first; at one centre order before rotation."""
+    return tuple(sorted(rules, key=lambda rule: (-rule.moved, rule.kind == "rotor")))
+
+
+def _with_seam(rule: LabelRule, low: float) -> LabelRule:
+    return LabelRule(
+        rule.kind, rule.centre, rule.others, rule.permutation, low, TURN / len(rule.others), rule.images
+    )
+
+
+def _azimuths(placement: Placement, group: Group, x: Tensor) -> Tensor:
+    indices = placement.back[torch.tensor(group.children)]
+    tree = x.permute(2, 1, 0)[:, placement.order]
+    return placement.azimuths(tree, int(placement.back[group.centre]), indices)
+
+
+def _with_ranges(group: Group, azimuths: Tensor, handed: bool) -> Group:
+    """``group`` with the seam of its torsion and the bounds of its gaps, from azimuths [m, frames]."""
+    torsion, gaps = group.torsion_value(azimuths), group.gap_values(azimuths)
+    if group.gaps == "convex" and not (handed and bool((gaps < math.pi - MARGIN).all())):
+        group = group.changed(gaps="simplex")
+    if group.gaps == "pair" and handed:
+        for low in (0.0, math.pi):
+            if bool(((gaps[0] > low + MARGIN) & (gaps[0] < low + math.pi - MARGIN)).all()):
+                group = group.changed(gap_low=low, gap_width=math.pi)
+    if group.torsion is None or (group.soft and group.fold == 1):
+        return group
+    if group.fold > 1:
+        resultant = torch.exp(1j * group.fold * torsion).sum()
+        return group.changed(low=float(resultant.angle()) / group.fold - 0.5 * group.width)
+    if group.torsion == "double":
+        centre = float(torch.exp(1j * torsion).sum().angle())
+        for flat in (0.0, math.pi):
+            if abs(math.remainder(centre - flat, TURN)) < PLANAR:
+                centre = flat
+        if bool(
+            (torch.remainder(torsion - centre + math.pi, TURN) - math.pi).abs().max() < math.pi / 2 - MARGIN
+        ):
+            return group.changed(low=centre - math.pi / 2, width=math.pi)
+    return group.changed(low=_emptiest(torsion), width=TURN)
+
+
+def _emptiest(angles: Tensor) -> float:
+    """The middle of the widest arc without any of ``angles``."""
+    around = torch.remainder(angles, TURN).sort().values
+    arcs = torch.diff(torch.cat([around, around[:1] + TURN]))
+    widest = int(arcs.argmax())
+    return float(around[widest] + 0.5 * arcs[widest])

@@ -1,0 +1,129 @@
+"""Where the tree starts and how its atoms group: decided from the graph and the straight angles of frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from rdkit import Chem
+from torch import Tensor
+
+from boltzgen.coordinates.groups import TURN, Group
+from boltzgen.coordinates.placement import Placement
+from boltzgen.coordinates.zmatrix import ZMatrix, spanning_tree
+from boltzgen.molecules.symmetry import MolecularGraph
+
+STRAIGHT = math.radians(155.0)
+AMIDE = Chem.MolFromSmarts("[CX3,SX4](=[O,S])-[#7]")
+ESTER = Chem.MolFromSmarts("[CX3](=[O,S])-[O,S;!H0,$(*-[#6])]")
+
+
+def choose_tree(graph: MolecularGraph, frames: Tensor) -> ZMatrix:
+    """The tree that folds the most rotors and, among those, is the shallowest.
+
+    A rotor folds where the tree reaches it through the bond it turns about. ``frames`` [n, atoms, 3].
+    """
+    if graph.n_atoms == 1:
+        return spanning_tree(graph, 0, 0)
+    if graph.n_atoms == 2:
+        return spanning_tree(graph, 0, 1)
+    straight = straight_angles(graph, frames)
+    folds = {
+        (parent, centre): len(graph.neighbours[centre]) - 1
+        for pair in graph.bond_labels
+        for parent, centre in (pair, pair[::-1])
+        if len(graph.neighbours[parent]) > 1
+        and len(graph.neighbours[centre]) > 2
+        and graph.is_bridge(parent, centre)
+        and graph.rotor(parent, centre)
+    }
+    best: tuple[tuple, ZMatrix] | None = None
+    for root, second in _starts(graph, straight):
+        tree = spanning_tree(graph, root, second, straight, _root_ranks(graph, root, second))
+        gain = sum(math.log(n) for (parent, centre), n in folds.items() if tree.parent[centre] == parent)
+        heavy = graph.atom_labels[second][0] > 1
+        score = (round(gain, 6), -len(tree.levels), heavy)
+        if best is None or score > best[0]:
+            best = (score, tree)
+    assert best is not None
+    return best[1]
+
+
+def straight_angles(graph: MolecularGraph, frames: Tensor) -> set[tuple[int, int, int]]:
+    """(i, centre, j), i < j, whose mean angle is near 180°: at sp atoms, and trans at five and more bonds."""
+    found = set()
+    for centre, around in enumerate(graph.neighbours):
+        if len(around) == 2 or len(around) > 4:
+            for a, i in enumerate(around):
+                for j in around[a + 1 :]:
+                    u = torch.nn.functional.normalize(frames[:, i] - frames[:, centre], dim=-1)
+                    v = torch.nn.functional.normalize(frames[:, j] - frames[:, centre], dim=-1)
+                    if torch.arccos((u * v).sum(-1).clamp(-1, 1)).mean() > STRAIGHT:
+                        found.add((i, centre, j))
+    return found
+
+
+def _starts(graph: MolecularGraph, straight: set[tuple[int, int, int]]) -> Iterator[tuple[int, int]]:
+    """(root, second) with a bent third atom, or all with any third where the whole molecule is straight."""
+    pairs = [
+        (r, s) for r in range(graph.n_atoms) for s in graph.neighbours[r] if len(graph.neighbours[r]) > 1
+    ]
+    bent = [
+        (root, second)
+        for root, second in pairs
+        if any(
+            other != second and (min(other, second), root, max(other, second)) not in straight
+            for other in graph.neighbours[root]
+        )
+    ]
+    yield from bent or pairs
+
+
+def _root_ranks(graph: MolecularGraph, root: int, second: int) -> dict[int, dict[int, int]]:
+    """Puts a child of the root first that has no equivalent, so that exchanges leave the third atom alone."""
+    others = [n for n in graph.neighbours[root] if n != second]
+    classes = [graph.classes[n] for n in others]
+    return {root: {n: classes.count(graph.classes[n]) for n in others}}
+
+
+def child_groups(graph: MolecularGraph, zmatrix: ZMatrix, rdmol: Chem.Mol, frame: Tensor) -> list[Group]:
+    """The groups of bent children, each in ascending azimuth in ``frame`` [atoms, 3], with default ranges."""
+    placement = Placement(zmatrix)
+    tree = frame.double().T[:, zmatrix.order, None]
+    groups = []
+    for centre in zmatrix.order:
+        children = zmatrix.children(centre)
+        if not children:
+            continue
+        indices = placement.back[torch.tensor(children)]
+        azimuths = placement.azimuths(tree, int(placement.back[centre]), indices)[:, 0]
+        turned = torch.remainder(azimuths - azimuths[0], TURN).tolist()
+        turned[0] = 0.0
+        ascending = tuple(c for _, c in sorted(zip(turned, children, strict=True)))
+        kind = None if centre == zmatrix.root else bond_kind(graph, rdmol, zmatrix.axis[centre], centre)
+        groups.append(
+            Group(
+                centre,
+                ascending,
+                torsion=kind,
+                soft=kind not in (None, "ring", "double"),
+                gaps={1: "none", 2: "pair", 3: "convex"}.get(len(children), "simplex"),
+            )
+        )
+    return groups
+
+
+def bond_kind(graph: MolecularGraph, rdmol: Chem.Mol, axis: int, centre: int) -> str:
+    """What turning about the bond means: "ring", "double", "amide", "ester" or plain "torsion"."""
+    if not graph.is_bridge(axis, centre):
+        return "ring"
+    order, _ = graph.bond_labels[(min(axis, centre), max(axis, centre))]
+    flat = all(len(graph.neighbours[atom]) < 4 for atom in (axis, centre))
+    if order == 2 and flat:
+        return "double"
+    for name, pattern in (("amide", AMIDE), ("ester", ESTER)):
+        matches = rdmol.GetSubstructMatches(pattern)
+        if any({axis, centre} == {match[0], match[2]} for match in matches):
+            return name
+    return "torsion"

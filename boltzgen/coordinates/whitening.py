@@ -1,0 +1,77 @@
+"""Whitening: stiff coordinates in units of their thermal covariance within a basin."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+SMALLEST_DEVIATION = 1e-4  # of a coordinate whose frames do not vary
+
+
+class Whitening(nn.Module):
+    """raw = mean + factor · y with a lower-triangular factor of the covariance. Batch last."""
+
+    mean: Tensor
+    factor: Tensor
+    inverse: Tensor
+    log_det: Tensor
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n, 1, dtype=torch.float64))
+        self.register_buffer("factor", torch.eye(n, dtype=torch.float64))
+        self.register_buffer("inverse", torch.eye(n, dtype=torch.float64))
+        self.register_buffer("log_det", torch.zeros((), dtype=torch.float64))
+
+    def fit(self, raw: Float[Tensor, "stiff frames"], basins: Tensor) -> None:
+        """Sets mean and covariance from frames, each in one of the ``basins`` [frames]: 0, 1, …
+
+        The mean is that of all frames; the covariance is pooled over the frames' deviations from the mean of
+        their own basin, and shrunk towards its diagonal (``shrunk_covariance``).
+        """
+        raw = raw.to(self.mean.dtype)
+        if raw.shape[0] == 0:
+            return
+        centred = raw.clone()
+        for basin in basins.unique():
+            members = basins == basin
+            centred[:, members] -= raw[:, members].mean(1, keepdim=True)
+        free = raw.shape[1] - int(basins.unique().numel())
+        factor = torch.linalg.cholesky(shrunk_covariance(centred, max(free, 1)))
+        self.set(raw.mean(1, keepdim=True), factor)
+
+    def set(self, mean: Tensor, factor: Tensor) -> None:
+        """Sets mean [stiff, 1] and lower-triangular factor [stiff, stiff]."""
+        eye = torch.eye(factor.shape[0], dtype=factor.dtype, device=factor.device)
+        self.mean.copy_(mean)
+        self.factor.copy_(factor)
+        self.inverse.copy_(torch.linalg.solve_triangular(factor, eye, upper=False))
+        self.log_det.copy_(factor.diagonal().log().sum())
+
+    def unwhiten(self, y: Float[Tensor, "stiff batch"]) -> tuple[Float[Tensor, "stiff batch"], Tensor]:
+        """Raw coordinates and ln |∂raw/∂y|."""
+        return torch.addmm(self.mean, self.factor, y), self.log_det
+
+    def whiten(self, raw: Float[Tensor, "stiff batch"]) -> tuple[Float[Tensor, "stiff batch"], Tensor]:
+        """y and ln |∂raw/∂y|."""
+        return self.inverse @ (raw - self.mean), self.log_det
+
+
+def shrunk_covariance(centred: Float[Tensor, "k frames"], free: int) -> Float[Tensor, "k k"]:
+    """Covariance of ``centred`` frames with ``free`` degrees of freedom, shrunk towards its diagonal.
+
+    The weight of the diagonal is Schäfer & Strimmer's (2005) estimate for correlations, Σ var(r_ij)/Σ r_ij², so
+    that few frames give a well-conditioned matrix and many leave it as it is.
+    """
+    deviation = (centred.square().sum(1, keepdim=True) / free).sqrt().clamp_min(SMALLEST_DEVIATION)
+    scaled = centred / deviation
+    correlation = scaled @ scaled.T / free
+    square = scaled.square() @ scaled.square().T / free
+    variance = (square - correlation.square()).clamp_min(0) / free
+    off = ~torch.eye(len(correlation), dtype=torch.bool, device=centred.device)
+    weight = (variance[off].sum() / correlation[off].square().sum().clamp_min(1e-300)).clamp(0.0, 1.0)
+    correlation = torch.where(off, (1.0 - weight) * correlation, torch.ones_like(correlation))
+    # Fewer frames than coordinates leave directions without any variance.
+    correlation = (1.0 - 1e-9) * correlation + 1e-9 * torch.eye(len(correlation), dtype=centred.dtype)
+    return deviation * correlation * deviation.T
