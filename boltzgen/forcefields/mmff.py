@@ -20,8 +20,7 @@ from boltzgen.units import KJ_PER_KCAL, NM_PER_ANGSTROM
 
 VARIANTS = ("MMFF94", "MMFF94s")
 ELEMENTS = frozenset(
-    ("H", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Br", "I")
-    + ("Li", "Na", "K", "Mg", "Ca", "Fe", "Cu", "Zn")
+    ("H", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Br", "I", "Li", "Na", "K", "Mg", "Ca", "Fe", "Cu", "Zn")
 )
 LINEAR_TYPES = (4, 53, 61)  # CSP, =N=, NR%: the types MMFFPROP.PAR marks as linear
 

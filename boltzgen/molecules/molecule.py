@@ -14,6 +14,7 @@ from rdkit.Chem import rdMolInterchange
 
 from boltzgen.errors import InputError
 from boltzgen.molecules import seeds
+from boltzgen.molecules.peptides import read_pdb, read_sequence
 from boltzgen.molecules.reading import parsed_smiles, read_file, read_smiles, with_hydrogens
 from boltzgen.molecules.stereo import StereoElements, canonical_smiles, smiles_from_positions, stereoisomers
 
@@ -27,7 +28,7 @@ class Molecule:
     """One molecule with explicit hydrogens and complete stereo.
 
     ``rdmol`` holds the graph and, where the molecule came with positions, these as conformers (Å). Make one
-    with ``from_smiles``, ``from_file`` or ``from_rdmol``.
+    with ``from_smiles``, ``from_file`` or ``from_sequence``.
     """
 
     rdmol: Chem.Mol
@@ -40,8 +41,14 @@ class Molecule:
 
     @classmethod
     def from_file(cls, path: str | Path, name: str | None = None) -> Molecule:
-        """The molecule of an .sdf or .mol file; its positions become the first seed conformers."""
-        return cls(read_file(path), name or Path(path).stem)
+        """The molecule of an .sdf, .mol or (peptides) .pdb file; its positions become the first seeds."""
+        read = read_pdb if Path(path).suffix.lower() == ".pdb" else read_file
+        return cls(read(path), name or Path(path).stem)
+
+    @classmethod
+    def from_sequence(cls, sequence: str, name: str | None = None) -> Molecule:
+        """The peptide of a sequence like ``ACE-ALA-NME`` in AMBER's protonation states."""
+        return cls(read_sequence(sequence), name or sequence)
 
     @classmethod
     def from_json(cls, text: str) -> Molecule:

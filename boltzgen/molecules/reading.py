@@ -67,7 +67,7 @@ def read_file(path: str | Path) -> Chem.Mol:
     """
     path = Path(path)
     if path.suffix.lower() not in (".sdf", ".mol"):
-        raise InputError(f"'{path}' is not a molecule file: give .sdf, .mol or a SMILES.")
+        raise InputError(f"'{path}' is not a molecule file: give .sdf, .mol, .pdb or a SMILES.")
     if not path.is_file():
         raise InputError(f"There is no file '{path}'.")
     records = [_read_record(block, path) for block in _records(path)]
