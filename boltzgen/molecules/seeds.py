@@ -26,6 +26,8 @@ def seed_conformers(rdmol: Chem.Mol, n: int, seed: int, minimise: bool = True) -
     """
     if n < 1:
         raise InputError(f"The number of seed conformers must be at least 1, not {n}.")
+    if seed < 0:
+        raise InputError(f"The random seed must not be negative, but it is {seed}.")
     elements = StereoElements.of(rdmol)
     found = [_minimised(rdmol, minimise)] if rdmol.GetNumConformers() else []
     for attempt in range(EMBEDDING_ROUNDS):
@@ -33,7 +35,7 @@ def seed_conformers(rdmol: Chem.Mol, n: int, seed: int, minimise: bool = True) -
         missing = n - sum(len(x) for x in found)
         if missing <= 0:
             break
-        fresh = _embedded(rdmol, missing, seed + 1009 * attempt, attempt >= EMBEDDING_ROUNDS // 2)
+        fresh = _embedded(rdmol, missing, (seed, attempt), attempt >= EMBEDDING_ROUNDS // 2)
         found.append(_minimised(fresh, minimise))
     positions = np.concatenate([x[elements.kept(x) & np.isfinite(x).all(axis=(1, 2))] for x in found])[:n]
     if len(positions) == 0:
@@ -44,10 +46,13 @@ def seed_conformers(rdmol: Chem.Mol, n: int, seed: int, minimise: bool = True) -
     return positions
 
 
-def _embedded(rdmol: Chem.Mol, n: int, seed: int, random_coordinates: bool) -> Chem.Mol:
+def _embedded(rdmol: Chem.Mol, n: int, seed: tuple[int, int], random_coordinates: bool) -> Chem.Mol:
     """A copy of ``rdmol`` with up to ``n`` new conformers instead of its own."""
     parameters: Any = rdDistGeom.ETKDGv3()  # RDKit's type stubs call its settings constants
-    parameters.randomSeed = seed % (2**31 - 1)
+    # By default RDKit multiplies the seed with the conformer's number: 0 would make all of them equal, and 1
+    # and 2 share every other one.
+    parameters.enableSequentialRandomSeeds = True
+    parameters.randomSeed = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 2)
     parameters.useRandomCoords = random_coordinates
     parameters.clearConfs = True
     parameters.numThreads = 1
