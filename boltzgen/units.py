@@ -3,9 +3,15 @@
 Constants are the 2019 SI / CODATA 2018 exact values.
 """
 
+import math
+
 AVOGADRO = 6.02214076e23  # 1/mol, exact
 BOLTZMANN_J_PER_K = 1.380649e-23  # J/K, exact
 GAS_CONSTANT = AVOGADRO * BOLTZMANN_J_PER_K * 1e-3  # kJ/(mol K)
+ELEMENTARY_CHARGE = 1.602176634e-19  # C, exact
+VACUUM_PERMITTIVITY = 8.8541878128e-12  # F/m, CODATA 2018
+# e² N_A / 4πε₀ in kJ nm / (mol e²)
+COULOMB_CONSTANT = ELEMENTARY_CHARGE**2 * AVOGADRO / (4 * math.pi * VACUUM_PERMITTIVITY) * 1e6
 
 KJ_PER_KCAL = 4.184  # exact, thermochemical calorie
 NM_PER_ANGSTROM = 0.1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import openmm
 
 from ..errors import InputError
-from . import bonded, custom
+from . import bonded, custom, nonbonded, tabulated
 from .energy import Energy
 from .terms import ClusterTerm
 
@@ -21,6 +21,9 @@ _READERS: dict[type, Callable[..., list[ClusterTerm]]] = {
     openmm.CustomTorsionForce: custom.custom_torsion,
     openmm.CustomCompoundBondForce: custom.custom_compound_bond,
     openmm.CustomExternalForce: custom.custom_external,
+    openmm.CMAPTorsionForce: tabulated.cmap_torsion,
+    openmm.NonbondedForce: nonbonded.nonbonded,
+    openmm.CustomNonbondedForce: nonbonded.custom_nonbonded,
 }
 
 

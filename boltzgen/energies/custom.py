@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import openmm
 
-from ..errors import InputError
 from .bonded import Globals, cluster_term
-from .tables import Table
+from .tabulated import read_tables
 from .terms import ClusterTerm
 
 
@@ -63,7 +62,6 @@ def custom_torsion(force: openmm.CustomTorsionForce, given: Globals) -> list[Clu
 
 def custom_compound_bond(force: openmm.CustomCompoundBondForce, given: Globals) -> list[ClusterTerm]:
     rows = [force.getBondParameters(i) for i in range(force.getNumBonds())]
-    tables: dict[str, Table] = read_tables(force)
     return cluster_term(
         force,
         force.getEnergyFunction(),
@@ -71,7 +69,7 @@ def custom_compound_bond(force: openmm.CustomCompoundBondForce, given: Globals) 
         rows,
         force.getNumParticlesPerBond(),
         constants_of(force, given),
-        tables,
+        read_tables(force),
     )
 
 
@@ -85,10 +83,3 @@ def custom_external(force: openmm.CustomExternalForce, given: Globals) -> list[C
         1,
         constants_of(force, given),
     )
-
-
-def read_tables(force: openmm.Force) -> dict[str, Table]:
-    """The force's tabulated functions by name."""
-    if force.getNumTabulatedFunctions():
-        raise InputError(f"{force.getName()}: tabulated functions are not read")
-    return {}

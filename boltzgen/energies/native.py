@@ -64,7 +64,10 @@ class NativeEnergy:
         )
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Energy [batch] and gradient [3, atoms, batch] of positions [3, atoms, batch] on the CPU."""
+        """Energy [batch] and gradient [3, atoms, batch] of positions [3, atoms, batch] on the CPU.
+
+        Where either is not finite the energy is +inf and the gradient zero.
+        """
         x = x.contiguous()
         batch = x.shape[2]
         energy, gradient = x.new_empty(batch), torch.empty_like(x)

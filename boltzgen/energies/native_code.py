@@ -6,11 +6,12 @@ walks over its clusters and adds energy and gradient of all lanes at once. Nothi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from .algebra import ZERO, Node, topological
+from .tables import Table, pack, table_source
 from .torch_code import SMALLEST_DIVISOR
 
 SCALARS = {torch.float32: "float", torch.float64: "double"}
@@ -45,6 +46,10 @@ _TEMPLATES = {
     "delta": "({} == T(0) ? T(1) : T(0))",
     "select": "({} != T(0) ? {} : {})",
 }
+
+
+KERNEL_HEAD = """extern "C" void run(
+    const Kernel* k, const T* __restrict x, T* __restrict f, T* __restrict e) {"""
 
 
 def prelude(dtype: torch.dtype) -> str:
@@ -119,12 +124,20 @@ extern "C" int evaluate(const Kernel* kernels, int64_t n_kernels, int64_t n_atom
       kernels[k].run(kernels + k, x, f, energy);
       for (int lane = 0; lane < LANES; ++lane) total[lane] += energy[lane];
     }
-    for (int64_t lane = 0; lane < width; ++lane) energies[start + lane] = T(total[lane]);
+    // 0 · value is NaN for what is not finite: such a conformation gets +inf and no gradient
+    alignas(64) T unsound[LANES];
+    for (int lane = 0; lane < LANES; ++lane) unsound[lane] = T(0) * T(total[lane]);
+    for (int64_t row = 0; row < rows; ++row)
+      for (int lane = 0; lane < LANES; ++lane) unsound[lane] += T(0) * f[row * LANES + lane];
+    bool keep[LANES];
+    for (int lane = 0; lane < LANES; ++lane) keep[lane] = unsound[lane] == T(0);
+    for (int64_t lane = 0; lane < width; ++lane)
+      energies[start + lane] = keep[lane] ? T(total[lane]) : T(__builtin_inf());
     for (int64_t axis = 0; axis < 3; ++axis)
       for (int64_t atom = 0; atom < n_atoms; ++atom) {
         T* target = gradients + (axis * n_atoms + atom) * batch + start;
         const T* row = f + (3 * atom + axis) * LANES;
-        for (int64_t lane = 0; lane < width; ++lane) target[lane] = row[lane];
+        for (int64_t lane = 0; lane < width; ++lane) target[lane] = keep[lane] ? row[lane] : T(0);
       }
   }
   free(x);
@@ -134,7 +147,26 @@ extern "C" int evaluate(const Kernel* kernels, int64_t n_kernels, int64_t n_atom
     )
 
 
-def statements(outputs: Sequence[Node], names: dict[str, str], indent: str) -> tuple[list[str], list[str]]:
+class TableFunctions:
+    """C++ functions for the tabulated functions that a kernel's graphs call."""
+
+    def __init__(self, tables: Mapping[str, Table]) -> None:
+        self.tables = tables
+        self.offsets = pack(tables)[1]
+        self.sources: dict[str, str] = {}
+
+    def call(self, n: Node, arguments: Sequence[str]) -> str:
+        """C++ that evaluates a table node."""
+        name, orders = n.value  # type: ignore[misc, str-unpack]
+        function = f"table{self.offsets[name]}_{''.join(map(str, orders))}"
+        if function not in self.sources:
+            self.sources[function] = table_source(self.tables[name], function, self.offsets[name], orders)  # type: ignore[arg-type]
+        return f"{function}(k->tables, {', '.join(arguments)})"
+
+
+def statements(
+    outputs: Sequence[Node], names: Mapping[str, str], indent: str, tables: TableFunctions
+) -> tuple[list[str], list[str]]:
     """Assignments that compute the outputs from C++ names of the variables; and the outputs' names."""
     known: dict[int, str] = {}
     lines = []
@@ -146,18 +178,24 @@ def statements(outputs: Sequence[Node], names: dict[str, str], indent: str) -> t
         else:
             arguments = [known[id(a)] for a in n.args]
             known[id(n)] = f"v{len(known)}"
+            if n.op == "table":
+                lines.append(f"{indent}const T {known[id(n)]} = {tables.call(n, arguments)};")
+                continue
             function = "fabs" if n.op == "abs" else n.op
             template = _TEMPLATES.get(n.op, f"{function}_({', '.join(['{}'] * len(arguments))})")
             lines.append(f"{indent}const T {known[id(n)]} = {template.format(*arguments)};")
     return lines, [known[id(n)] for n in outputs]
 
 
-def cluster_kernel(graphs: Sequence[Node], particles: int, n_parameters: int, dtype: torch.dtype) -> str:
+def cluster_kernel(
+    graphs: Sequence[Node], particles: int, n_parameters: int, dtype: torch.dtype, tables: Mapping[str, Table]
+) -> str:
     """Kernel of a ClusterTerm: graphs are its energy and the derivative by each coordinate."""
     names = {f"{axis}{p + 1}": f"{axis}{p + 1}" for p in range(particles) for axis in "xyz"}
     names |= {f"parameter{i}": f"q{i}" for i in range(n_parameters)}
-    body, (energy, *slopes) = statements(graphs, names, "      ")
-    lines = [prelude(dtype)]
+    functions = TableFunctions(tables)
+    body, (energy, *slopes) = statements(graphs, names, "      ", functions)
+    lines = [prelude(dtype), *functions.sources.values()]
     lines.append(
         'extern "C" void run(const Kernel* k, const T* __restrict x, T* __restrict f, T* __restrict e) {'
     )

@@ -1,17 +1,136 @@
-"""Tabulated functions of custom forces, interpolated as OpenMM does."""
+"""Tabulated functions: piecewise polynomials on uniform grids of one to three dimensions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Table:
-    """A tabulated function of ``dimension`` arguments."""
+    """f(x, …) = Σ c[cell, i, …] tⁱ … with t in [0, 1] within a cell; degree 0 is a value at each integer.
 
-    dimension: int
+    coefficients: float64 [cells of each axis …, degree + 1 of each axis …];
+    lower, spacing: of each axis; periodic: whether arguments wrap around. Outside its range it is zero.
+    """
 
-    def evaluate(self, arguments: tuple[Tensor | float, ...], orders: tuple[int, ...]) -> Tensor:
-        raise NotImplementedError
+    coefficients: Tensor
+    lower: tuple[float, ...]
+    spacing: tuple[float, ...]
+    periodic: bool = False
+
+    @property
+    def dimension(self) -> int:
+        return len(self.lower)
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        return tuple(self.coefficients.shape[: self.dimension])
+
+    @property
+    def degree(self) -> int:
+        return self.coefficients.shape[-1] - 1
+
+    def evaluate(self, arguments: Sequence[Tensor | float], orders: Sequence[int]) -> Tensor:
+        """Value (orders all 0) or the derivative of the given order (0 or 1) by each argument."""
+        like = next(a for a in arguments if isinstance(a, Tensor))
+        points = torch.broadcast_tensors(
+            *(torch.as_tensor(a, dtype=like.dtype, device=like.device) for a in arguments)
+        )
+        inside = torch.ones_like(points[0], dtype=torch.bool)
+        flat = torch.zeros_like(points[0], dtype=torch.int64)
+        weights = []
+        for point, low, step, count, order in zip(
+            points, self.lower, self.spacing, self.cells, orders, strict=True
+        ):
+            u = (point - low) / step
+            if self.periodic:
+                u = u - count * torch.floor(u / count)
+            u = torch.floor(u + 0.5) if self.degree == 0 else u
+            inside &= (u >= 0) & (u <= (count - 1 if self.degree == 0 else count))
+            cell = torch.nan_to_num(torch.floor(u)).clamp(0, count - 1).to(torch.int64)
+            flat = flat * count + cell
+            weights.append(self._powers(u - cell, order, step))
+        table = self.coefficients.to(device=like.device, dtype=like.dtype).reshape(
+            -1, *self.coefficients.shape[self.dimension :]
+        )
+        value = table[flat]
+        for weight in reversed(weights):
+            value = (value * weight.reshape(*weight.shape[:-1], *[1] * (value.ndim - weight.ndim), -1)).sum(
+                -1
+            )
+        return torch.where(inside, value, torch.zeros_like(value))
+
+    def _powers(self, t: Tensor, order: int, step: float) -> Tensor:
+        """[1, t, t², …], or their derivatives by the argument."""
+        if order == 0:
+            return torch.stack([t**i for i in range(self.degree + 1)], dim=-1)
+        return torch.stack(
+            [torch.zeros_like(t), *(i * t ** (i - 1) / step for i in range(1, self.degree + 1))], -1
+        )
+
+    def packed(self) -> Tensor:
+        """float64 block for generated code: lower, 1/spacing, cells of each axis, then the coefficients."""
+        header = [
+            number
+            for low, step, count in zip(self.lower, self.spacing, self.cells, strict=True)
+            for number in (low, 1.0 / step, float(count))
+        ]
+        return torch.cat([torch.tensor(header, dtype=torch.float64), self.coefficients.flatten()])
+
+
+def pack(tables: Mapping[str, Table]) -> tuple[Tensor, dict[str, int]]:
+    """All tables in one float64 block, and where each starts."""
+    offsets, blocks, at = {}, [torch.zeros(1, dtype=torch.float64)], 1
+    for name, table in tables.items():
+        offsets[name] = at
+        blocks.append(table.packed())
+        at += len(blocks[-1])
+    return torch.cat(blocks), offsets
+
+
+def table_source(table: Table, name: str, offset: int, orders: Sequence[int]) -> str:
+    """C++ function ``name`` of pointer ``tables`` and the arguments: value or first derivative."""
+    d, size = table.dimension, table.degree + 1
+    signature = ", ".join(f"T a{i}" for i in range(d))
+    lines = [
+        f"INLINE T {name}(const double* tables, {signature}) {{",
+        f"  const double* h = tables + {offset};",
+    ]
+    lines += ["  int64_t cell = 0;", "  bool inside = true;"]
+    for i in range(d):
+        lines.append(f"  T u{i} = (a{i} - T(h[{3 * i}])) * T(h[{3 * i + 1}]);")
+        lines.append(f"  const T n{i} = T(h[{3 * i + 2}]);")
+        if table.periodic:
+            lines.append(f"  u{i} = u{i} - n{i} * floor_(u{i} / n{i});")
+        if table.degree == 0:
+            lines.append(f"  u{i} = floor_(u{i} + T(0.5));")
+        top = f"n{i} - T(1)" if table.degree == 0 else f"n{i}"
+        lines.append(f"  inside = inside && u{i} >= T(0) && u{i} <= {top};")
+        # comparisons with NaN are false, so an argument that is not a number reads cell 0
+        lines.append(f"  const T w{i} = u{i} > T(0) ? min_(floor_(u{i}), n{i} - T(1)) : T(0);")
+        lines.append(f"  const T t{i} = u{i} - w{i};")
+        lines.append(f"  cell = cell * int64_t(h[{3 * i + 2}]) + int64_t(w{i});")
+    lines.append(f"  const double* c = h + {3 * d} + cell * {size**d};")
+    value, width = [f"T(c[{i}])" for i in range(size**d)], size
+    for axis in reversed(range(d)):
+        value = [
+            _polynomial(value[i : i + width], f"t{axis}", orders[axis], f"T(h[{3 * axis + 1}])")
+            for i in range(0, len(value), width)
+        ]
+    lines.append(f"  return inside ? {value[0]} : T(0);")
+    return "\n".join([*lines, "}", ""])
+
+
+def _polynomial(coefficients: Sequence[str], t: str, order: int, inverse_step: str) -> str:
+    if order:
+        coefficients = [f"T({i}) * ({c})" for i, c in enumerate(coefficients)][1:]
+    result = ""
+    for c in reversed(coefficients):
+        result = f"({c} + {t} * {result})" if result else f"({c})"
+    if not order:
+        return result
+    return f"({result} * {inverse_step})" if result else "T(0)"

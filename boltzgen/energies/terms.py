@@ -12,7 +12,7 @@ from ..errors import InputError
 from .algebra import ZERO, Node, constant, gradient, variable
 from .expressions import Scope, coordinate_names, parse
 from .native_code import cluster_kernel
-from .tables import Table
+from .tables import Table, pack
 from .torch_code import torch_function
 
 # Elements of one intermediate tensor in uncompiled evaluation: in a core's cache; in a small GPU's memory.
@@ -108,12 +108,12 @@ class ClusterTerm:
 
     def native_source(self, dtype: torch.dtype) -> str:
         """C++ kernel of this term."""
-        return cluster_kernel(self.graphs, self.particles, len(self.parameter_names), dtype)
+        return cluster_kernel(self.graphs, self.particles, len(self.parameter_names), dtype, self.tables)
 
     def native_data(self, dtype: torch.dtype) -> tuple[int, Tensor, Tensor, Tensor]:
         """Number of clusters, atoms [clusters, m], parameters [clusters, p], tables."""
         atoms = self.atoms.to(torch.int32).contiguous()
-        return len(atoms), atoms, self.parameters.to(dtype).contiguous(), torch.zeros(0, dtype=torch.float64)
+        return len(atoms), atoms, self.parameters.to(dtype).contiguous(), pack(self.tables)[0]
 
     def _arguments(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Atom indices and parameter columns [clusters, 1] on x's device, in x's precision."""
