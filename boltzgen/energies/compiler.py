@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import openmm
 
 from ..errors import InputError
-from . import bonded, custom, nonbonded, tabulated
+from . import bonded, custom, nonbonded, solvation, tabulated
 from .energy import Energy
-from .terms import ClusterTerm
+from .term import Term
 
-_READERS: dict[type, Callable[..., list[ClusterTerm]]] = {
+_Reader = Callable[..., Sequence[Term]]
+_READERS: dict[type, _Reader] = {
     openmm.HarmonicBondForce: bonded.harmonic_bond,
     openmm.HarmonicAngleForce: bonded.harmonic_angle,
     openmm.PeriodicTorsionForce: bonded.periodic_torsion,
@@ -24,6 +25,8 @@ _READERS: dict[type, Callable[..., list[ClusterTerm]]] = {
     openmm.CMAPTorsionForce: tabulated.cmap_torsion,
     openmm.NonbondedForce: nonbonded.nonbonded,
     openmm.CustomNonbondedForce: nonbonded.custom_nonbonded,
+    openmm.GBSAOBCForce: solvation.gbsa_obc,
+    openmm.CustomGBForce: solvation.custom_gb,
 }
 
 
@@ -40,7 +43,7 @@ def compile_system(
     global_parameters: values by name instead of the forces' defaults.
     Raises InputError for what has no meaning here (periodic boxes, constraints).
     """
-    terms: list[ClusterTerm] = []
+    terms: list[Term] = []
     for force in system.getForces():
         if isinstance(force, openmm.CMMotionRemover):
             continue

@@ -15,7 +15,7 @@ from ..errors import EvaluationError, InputError
 from .native import NativeEnergy
 from .native_code import SCALARS
 from .native_library import find_compiler
-from .terms import ClusterTerm
+from .term import Term
 
 
 class Energy(torch.nn.Module):
@@ -25,7 +25,7 @@ class Energy(torch.nn.Module):
     is not finite (coincident atoms, NaN or infinite positions) has energy +inf and gradient zero.
     """
 
-    def __init__(self, n_atoms: int, terms: Sequence[ClusterTerm], compiled: str | bool = "auto") -> None:
+    def __init__(self, n_atoms: int, terms: Sequence[Term], compiled: str | bool = "auto") -> None:
         super().__init__()
         self.n_atoms = n_atoms
         self.terms = _with_unique_names(terms)
@@ -80,8 +80,8 @@ class Energy(torch.nn.Module):
         return {name: term.energy_and_gradient(x)[0] for name, term in self.terms.items()}
 
 
-def _with_unique_names(terms: Sequence[ClusterTerm]) -> dict[str, ClusterTerm]:
-    named: dict[str, ClusterTerm] = {}
+def _with_unique_names(terms: Sequence[Term]) -> dict[str, Term]:
+    named: dict[str, Term] = {}
     for term in terms:
         name, copy = term.name, 2
         while name in named:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,18 +14,9 @@ from torch import Tensor
 from ..errors import EvaluationError
 from .native_code import LANES, driver_source
 from .native_library import load_libraries
+from .term import Term
 
 _WORTH_A_THREAD = 4 * LANES  # conformations; waking a thread costs about as much as a few blocks
-
-
-class NativeTerm(Protocol):
-    """What a term gives to be run as machine code."""
-
-    def native_source(self, dtype: torch.dtype) -> str:
-        """C++ that defines ``run`` for this precision."""
-
-    def native_data(self, dtype: torch.dtype) -> tuple[int, Tensor, Tensor, Tensor]:
-        """Count of clusters or atoms, int32 indices, parameters of this precision, float64 tables."""
 
 
 class _Kernel(ctypes.Structure):
@@ -43,7 +33,7 @@ class _Kernel(ctypes.Structure):
 class NativeEnergy:
     """Sum of terms in one precision, as machine code. Raises EvaluationError where it cannot be compiled."""
 
-    def __init__(self, terms: Sequence[NativeTerm], n_atoms: int, dtype: torch.dtype) -> None:
+    def __init__(self, terms: Sequence[Term], n_atoms: int, dtype: torch.dtype) -> None:
         self.n_atoms, self.dtype = n_atoms, dtype
         driver, *libraries = load_libraries([driver_source(dtype), *(t.native_source(dtype) for t in terms)])
         self._evaluate = driver.evaluate

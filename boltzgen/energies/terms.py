@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from .tables import Table, pack
 from .torch_code import torch_function
 
 # Elements of one intermediate tensor in uncompiled evaluation: in a core's cache; in a small GPU's memory.
-_BLOCK = {"cpu": 2**19, "cuda": 2**24}
+BLOCK = {"cpu": 2**19, "cuda": 2**24}
 
 
 class ClusterTerm:
@@ -27,7 +28,7 @@ class ClusterTerm:
     constants: global parameters by name; tables: tabulated functions by name.
     """
 
-    kind = "cluster"
+    kind: ClassVar[str] = "cluster"
 
     def __init__(
         self,
@@ -92,18 +93,18 @@ class ClusterTerm:
         batch, device = x.shape[2], x.device
         energy, forces = x.new_zeros(batch), torch.zeros_like(x)
         atoms, parameters = self._arguments(x)
-        width = max(1, _BLOCK["cpu" if device.type == "cpu" else "cuda"] // max(1, len(self.atoms)))
+        width = max(1, BLOCK["cpu" if device.type == "cpu" else "cuda"] // max(1, len(self.atoms)))
         for start in range(0, batch, width):
             lanes = slice(start, min(batch, start + width))
             block = x[:, :, lanes]
             gathered = [block[:, index] for index in atoms]
             values, *slopes = self._function(*(row for group in gathered for row in group), *parameters)
             shape = (len(self.atoms), block.shape[2])
-            energy[lanes] += _full(values, shape, x).sum(0)
+            energy[lanes] += full(values, shape, x).sum(0)
             for column, (slope, graph) in enumerate(zip(slopes, self.graphs[1:], strict=True)):
                 if graph is not ZERO:
                     particle, axis = divmod(column, 3)
-                    forces[axis, :, lanes].index_add_(0, atoms[particle], _full(slope, shape, x))
+                    forces[axis, :, lanes].index_add_(0, atoms[particle], full(slope, shape, x))
         return energy, forces
 
     def native_source(self, dtype: torch.dtype) -> str:
@@ -124,7 +125,7 @@ class ClusterTerm:
         return self._on[key]
 
 
-def _full(value: Tensor | float, shape: tuple[int, int], like: Tensor) -> Tensor:
+def full(value: Tensor | float, shape: tuple[int, int], like: Tensor) -> Tensor:
     if not isinstance(value, Tensor):
         value = torch.full((), value, dtype=like.dtype, device=like.device)
     return value.expand(shape)

@@ -1,7 +1,11 @@
 """A hand-built force of every kind, over the same few particles, for comparison with OpenMM."""
 
+from itertools import pairwise
+
 import numpy as np
 import openmm
+from openmm import app
+from openmm.app.internal import customgbforces as internal
 
 N_ATOMS = 9
 RNG = np.random.default_rng(3)
@@ -187,6 +191,81 @@ def custom_nonbonded_groups():
     return custom_nonbonded(groups=True)
 
 
+def gbsa_obc(cutoff=False):
+    force = openmm.GBSAOBCForce()
+    for _ in range(N_ATOMS):
+        force.addParticle(uniform(-0.6, 0.6), uniform(0.12, 0.2), uniform(0.7, 0.9))
+    force.setSoluteDielectric(1.5)
+    if cutoff:
+        force.setNonbondedMethod(openmm.GBSAOBCForce.CutoffNonPeriodic)
+        force.setCutoffDistance(0.7)
+    return force
+
+
+def gbsa_obc_cutoff():
+    return gbsa_obc(cutoff=True)
+
+
+def shipped_gb(model):
+    """OpenMM's own CustomGBForce of a model, as a force field builds it."""
+    force = getattr(internal, model)(SA="ACE")
+    topology = app.Topology()
+    residue = topology.addResidue("ALA", topology.addChain())
+    for i, symbol in enumerate("CHNOCHNOC"):
+        topology.addAtom(f"{symbol}{i}", app.Element.getBySymbol(symbol), residue)
+    atoms = list(topology.atoms())
+    for first, second in pairwise(atoms):
+        topology.addBond(first, second)
+    radii = force.getStandardParameters(topology)
+    for row in radii:
+        force.addParticle([uniform(-0.6, 0.6), *row])
+    force.finalize()
+    return force
+
+
+def gb_hct():
+    return shipped_gb("GBSAHCTForce")
+
+
+def gb_obc1():
+    return shipped_gb("GBSAOBC1Force")
+
+
+def gb_n():
+    return shipped_gb("GBSAGBnForce")
+
+
+def gb_n2():
+    return shipped_gb("GBSAGBn2Force")
+
+
+def custom_gb(cutoff=False):
+    """Every computation type, exclusions, positions and tables in one force."""
+    force = openmm.CustomGBForce()
+    force.addPerParticleParameter("a")
+    force.addGlobalParameter("g", 0.3)
+    force.addTabulatedFunction("table", openmm.Continuous1DFunction(list(RNG.normal(size=9)), 0.0, 1.5))
+    pair, every, single = force.ParticlePair, force.ParticlePairNoExclusions, force.SingleParticle
+    force.addComputedValue("s", "a1*a2^2*exp(-r/g) + table(r)", pair)
+    force.addComputedValue("u", "sin(s*a) + g + x*y^2", single)
+    force.addComputedValue("v", "cos(u) + s^2/(1+s^2) + z", single)
+    force.addEnergyTerm("u*v + s - x^2", single)
+    force.addEnergyTerm("(u1+u2)*(v1+v2)*exp(-r)*s1*s2", pair)
+    force.addEnergyTerm("g*a1*a2*v1*v2/(1+r)", every)
+    for _ in range(N_ATOMS):
+        force.addParticle([uniform(0.5, 2.0)])
+    force.addExclusion(0, 1)
+    force.addExclusion(5, 2)
+    if cutoff:
+        force.setNonbondedMethod(openmm.CustomGBForce.CutoffNonPeriodic)
+        force.setCutoffDistance(0.6)
+    return force
+
+
+def custom_gb_cutoff():
+    return custom_gb(cutoff=True)
+
+
 FORCES = [
     harmonic_bond,
     harmonic_angle,
@@ -205,6 +284,14 @@ FORCES = [
     custom_nonbonded,
     custom_nonbonded_cutoff,
     custom_nonbonded_groups,
+    gbsa_obc,
+    gbsa_obc_cutoff,
+    gb_hct,
+    gb_obc1,
+    gb_n,
+    gb_n2,
+    custom_gb,
+    custom_gb_cutoff,
 ]
 
 

@@ -9,6 +9,8 @@ from boltzgen.energies.compiler import compile_system
 from .forces import FORCES, N_ATOMS, system_with
 from .oracle import assert_equal_to_openmm, batch_last
 
+INTERPOLATING = ("tabulated", "cmap", "custom_nonbonded", "custom_gb", "gb_n")
+
 
 def positions(n: int = 12) -> np.ndarray:
     rng = np.random.default_rng(7)
@@ -20,8 +22,7 @@ def positions(n: int = 12) -> np.ndarray:
 @pytest.mark.parametrize("make", FORCES, ids=lambda make: make.__name__)
 def test_force_equals_openmm(make, compiled):
     system = system_with(make)
-    interpolates = "tabulated" in make.__name__ or make.__name__.startswith(("cmap", "custom_nonbonded"))
-    tolerance = 1e-7 if interpolates else 1e-9
+    tolerance = 1e-7 if make.__name__.startswith(INTERPOLATING) else 1e-9
     assert_equal_to_openmm(compile_system(system, compiled=compiled), system, positions(), tolerance)
 
 
