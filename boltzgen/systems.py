@@ -89,7 +89,7 @@ def load_system(
     """The system of what a person names, in the force field and solvent given or else the usual one.
 
     ``forcefield`` is a name or the path of a serialized OpenMM system (.xml), whose atoms stand in the order
-    of the file ``spec``. A system of ``systems/`` has a force field and solvent of its own. InputError if bad.
+    of the file ``spec``. A system of ``systems/`` has its own force field and solvent. Raises InputError.
     """
     molecule = load_molecule(spec)
     folder = system_folder(spec)

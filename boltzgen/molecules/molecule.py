@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from rdkit.Chem import rdMolInterchange
 
 from boltzgen.errors import InputError
 from boltzgen.molecules import seeds
-from boltzgen.molecules.peptides import read_pdb, read_sequence
+from boltzgen.molecules.peptides import label_atom, read_pdb, read_sequence
 from boltzgen.molecules.reading import parsed_smiles, read_file, read_smiles, with_hydrogens
 from boltzgen.molecules.stereo import StereoElements, canonical_smiles, smiles_from_positions, stereoisomers
 
@@ -52,10 +53,13 @@ class Molecule:
 
     @classmethod
     def from_json(cls, text: str) -> Molecule:
-        """The molecule that ``to_json`` wrote: same atom order, stereo, conformers and name."""
-        rdmol = rdMolInterchange.JSONToMols(text)[0]
-        name = rdmol.GetProp("_Name") if rdmol.HasProp("_Name") else ""
-        return cls(rdmol, name or None)
+        """The molecule that ``to_json`` wrote: same atom order, stereo, residues, conformers and name."""
+        content = json.loads(text)
+        rdmol = rdMolInterchange.JSONToMols(content["graph"])[0]
+        for atom, label in zip(rdmol.GetAtoms(), content["residues"], strict=True):
+            if label is not None:
+                label_atom(atom, *label)
+        return cls(rdmol, content["name"])
 
     @staticmethod
     def stereoisomers(smiles: str) -> list[Molecule]:
@@ -64,10 +68,13 @@ class Molecule:
         return [Molecule(isomer) for isomer in stereoisomers(rdmol)]
 
     def to_json(self) -> str:
-        """Graph, stereo, conformers and name as text (RDKit's JSON)."""
-        copy = Chem.Mol(self.rdmol)
-        copy.SetProp("_Name", self.name or "")
-        return rdMolInterchange.MolToJSON(copy)
+        """Graph, stereo, residues, conformers and name as text (RDKit's JSON has all but the residues)."""
+        labels = [
+            (info.GetName().strip(), info.GetResidueName().strip(), info.GetResidueNumber()) if info else None
+            for info in (atom.GetPDBResidueInfo() for atom in self.rdmol.GetAtoms())
+        ]
+        graph = rdMolInterchange.MolToJSON(self.rdmol)
+        return json.dumps({"name": self.name, "graph": graph, "residues": labels})
 
     @cached_property
     def smiles(self) -> str:

@@ -91,12 +91,12 @@ def _assembled(residues: list[str]) -> Chem.Mol:
     order: list[int] = []
     for index, (name, residue, number) in enumerate(labels):
         atom = rdmol.GetAtomWithIdx(index)
-        _label(atom, name, residue, number)
+        label_atom(atom, name, residue, number)
         hydrogens = [other for other in atom.GetNeighbors() if other.GetAtomicNum() == 1]
         for hydrogen, hydrogen_name in zip(
             hydrogens, _hydrogen_names(name, residue, len(hydrogens)), strict=True
         ):
-            _label(hydrogen, hydrogen_name, residue, number)
+            label_atom(hydrogen, hydrogen_name, residue, number)
         group = [index, *(hydrogen.GetIdx() for hydrogen in hydrogens)]
         if residue == "ACE" and name == "CH3":  # AMBER's order H1 CH3 H2 H3, so that its trajectories fit
             group[:2] = reversed(group[:2])
@@ -104,7 +104,8 @@ def _assembled(residues: list[str]) -> Chem.Mol:
     return Chem.RenumberAtoms(rdmol, order)
 
 
-def _label(atom: Chem.Atom, name: str, residue: str, number: int) -> None:
+def label_atom(atom: Chem.Atom, name: str, residue: str, number: int) -> None:
+    """Gives ``atom`` its PDB name and residue."""
     padded = f" {name:<3}" if len(name) < 4 else name
     atom.SetMonomerInfo(
         Chem.AtomPDBResidueInfo(padded, residueName=residue, residueNumber=number, chainId="A")
@@ -136,9 +137,11 @@ def read_pdb(path: str | Path) -> Chem.Mol:
     if not Path(path).is_file():
         raise InputError(f"There is no file '{path}'.")
     try:
-        pdb = openmm.app.PDBFile(str(path))
-    except (ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        raise InputError(f"'{path}' is not a PDB file that OpenMM can read: {error}") from error
+        with Path(path).open() as file:
+            pdb = openmm.app.PDBFile(file)
+    except (ValueError, KeyError, IndexError, AttributeError, TypeError, AssertionError) as error:
+        reason = str(error) or type(error).__name__
+        raise InputError(f"'{path}' is not a PDB file that OpenMM can read: {reason}.") from error
     topology = pdb.topology
     frames = [_nanometres(pdb.getPositions(frame=k)) for k in range(pdb.getNumFrames())]
     if not any(atom.element is openmm.app.element.hydrogen for atom in topology.atoms()):
@@ -201,7 +204,7 @@ def _matched(topology, path) -> Chem.Mol:
     rdmol = Chem.RenumberAtoms(built, [order[index] for index in range(len(order))])
     for atom, named in zip(rdmol.GetAtoms(), topology.atoms(), strict=True):
         info = atom.GetPDBResidueInfo()
-        _label(atom, named.name, info.GetResidueName(), info.GetResidueNumber())
+        label_atom(atom, named.name, info.GetResidueName(), info.GetResidueNumber())
     return rdmol
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from rdkit import Chem, rdBase
@@ -92,8 +93,8 @@ def _records(path: Path) -> list[str]:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"'{path}' cannot be read: {error}.") from error
-    blocks = [block.lstrip("\r\n") if k else block for k, block in enumerate(text.split("$$$$"))]
-    return [block for k, block in enumerate(blocks) if block.strip() or k == 0]
+    first, *others = re.split(r"^\$\$\$\$.*\n?", text, flags=re.MULTILINE)
+    return [first, *(block for block in others if block.strip())]
 
 
 def _read_record(block: str, path: Path) -> Chem.Mol:

@@ -1,0 +1,122 @@
+"""What becomes a molecule and what is refused, with which sentence."""
+
+import numpy as np
+import pytest
+from rdkit import Chem
+from rdkit.Chem import rdDepictor
+
+from boltzgen.errors import InputError
+from boltzgen.molecules.molecule import Molecule
+
+
+@pytest.mark.parametrize(
+    ("smiles", "sentence"),
+    [
+        ("", "not a SMILES"),
+        ("xyz", "not a SMILES"),
+        ("c1cccc1", "not a possible molecule"),
+        ("C(C)(C)(C)(C)C", "valence"),
+        ("CCO.O", "several fragments"),
+        ("C[CH2]", "unpaired electron on C"),
+        ("*CC", "dummy"),
+        ("C" * 41, "125 atoms"),
+    ],
+)
+def test_unusable_smiles_are_named(smiles, sentence):
+    with pytest.raises(InputError, match=sentence) as caught:
+        Molecule.from_smiles(smiles)
+    assert "\n" not in str(caught.value)
+    assert smiles in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("smiles", "isomers"),
+    [
+        ("CC(N)C(=O)O", ["C[C@@H](N)C(=O)O", "C[C@H](N)C(=O)O"]),
+        ("CC=CC", ["C/C=C/C", "C/C=C\\C"]),
+        ("CC(=N)N", ["[H]/N=C(/C)N", "[H]/N=C(\\C)N"]),
+        ("C1CCC2CCCCC2C1", ["C1CC[C@H]2CCCC[C@@H]2C1", "C1CC[C@H]2CCCC[C@H]2C1"]),
+    ],
+)
+def test_open_stereo_is_refused_with_the_choices(smiles, isomers):
+    with pytest.raises(InputError, match="leaves stereo open") as caught:
+        Molecule.from_smiles(smiles)
+    for isomer in isomers:
+        assert isomer in str(caught.value)
+    assert sorted(molecule.smiles for molecule in Molecule.stereoisomers(smiles)) == sorted(isomers)
+
+
+@pytest.mark.parametrize(
+    "smiles",
+    ["C1CC2CCC1C2", "CC=C=CC", "C12C3C4C1C5C2C3C45", "C1CN2CCN1CC2", "OC1CCCCC1", "CN(C)CC", "C1=CCCC1"],
+)
+def test_what_has_no_choice_is_not_asked_for(smiles):
+    assert len(Molecule.stereoisomers(smiles)) == 1
+    assert Molecule.from_smiles(smiles).n_atoms > 0
+
+
+@pytest.mark.parametrize(
+    ("smiles", "n_atoms"), [("[H][H]", 2), ("O", 3), ("C", 5), ("O=C=O", 3), ("[He]", 1)]
+)
+def test_small_molecules_keep_every_atom(smiles, n_atoms):
+    molecule = Molecule.from_smiles(smiles)
+    seeds = molecule.seed_conformers(3, seed=0)
+    assert molecule.n_atoms == n_atoms
+    assert seeds.shape == (3, n_atoms, 3)
+    assert np.isfinite(seeds).all()
+
+
+def write_sdf(path, rdmol):
+    with Chem.SDWriter(str(path)) as writer:
+        for conformer in rdmol.GetConformers():
+            writer.write(rdmol, confId=conformer.GetId())
+
+
+def embedded(smiles, n=1):
+    molecule = Molecule.from_smiles(smiles)
+    rdmol = Chem.Mol(molecule.rdmol)
+    for x in molecule.seed_conformers(n, seed=2):
+        conformer = Chem.Conformer(len(x))
+        conformer.SetPositions(10 * x)
+        rdmol.AddConformer(conformer, assignId=True)
+    return rdmol
+
+
+def test_sdf_positions_give_stereo_and_the_first_seeds(tmp_path):
+    rdmol = embedded("C[C@H](N)C(=O)O", n=3)
+    expected = np.array([conformer.GetPositions() for conformer in rdmol.GetConformers()]) / 10
+    Chem.RemoveStereochemistry(rdmol)
+    write_sdf(tmp_path / "alanine.sdf", rdmol)
+    molecule = Molecule.from_file(tmp_path / "alanine.sdf")
+    assert molecule.smiles == Molecule.from_smiles("C[C@H](N)C(=O)O").smiles
+    assert molecule.name == "alanine"
+    np.testing.assert_allclose(molecule.seed_conformers(3, minimise=False), expected, atol=1e-5)
+    assert len(molecule.seed_conformers(5)) == 5
+
+
+def test_flat_mol_block_counts_by_its_marks(tmp_path):
+    rdmol = Chem.MolFromSmiles("C[C@H](N)C(=O)O")
+    rdDepictor.Compute2DCoords(rdmol)
+    (tmp_path / "flat.mol").write_text(Chem.MolToMolBlock(rdmol))
+    molecule = Molecule.from_file(tmp_path / "flat.mol")
+    assert molecule.smiles == "C[C@H](N)C(=O)O"
+    assert molecule.rdmol.GetNumConformers() == 0
+
+
+def test_files_that_are_refused(tmp_path):
+    (tmp_path / "broken.sdf").write_text("no molecule\n")
+    (tmp_path / "empty.mol").write_text("")
+    (tmp_path / "notes.txt").write_text("CCO")
+    write_sdf(tmp_path / "two.sdf", embedded("CCO"))
+    text = (tmp_path / "two.sdf").read_text()
+    write_sdf(tmp_path / "two.sdf", embedded("CCN"))
+    (tmp_path / "two.sdf").write_text(text + (tmp_path / "two.sdf").read_text())
+    for name, sentence in [
+        ("broken.sdf", "cannot|not a mol block"),
+        ("empty.mol", "not a mol block"),
+        ("notes.txt", "not a molecule file"),
+        ("two.sdf", "different molecules"),
+        ("missing.sdf", "no file"),
+    ]:
+        with pytest.raises(InputError, match=sentence):
+            Molecule.from_file(tmp_path / name)
