@@ -49,7 +49,7 @@ class MixtureBlock(nn.Module):
             result[rows] = self.means[k] + normal[rows] @ self.factors[k].T
         return result
 
-    def log_prob(self, y: Float[Tensor, "batch d"]) -> Float[Tensor, "batch"]:
+    def log_prob(self, y: Float[Tensor, "batch d"]) -> Float[Tensor, " batch"]:
         terms = []
         for k in range(len(self.means)):
             z = (y - self.means[k]) @ self.inverses[k].T
@@ -86,7 +86,7 @@ class StiffBase(nn.Module):
             y = y.index_copy(1, block.indices, block.transform(y[:, block.indices], generator))
         return y
 
-    def log_prob(self, y: Float[Tensor, "batch stiff"]) -> Float[Tensor, "batch"]:
+    def log_prob(self, y: Float[Tensor, "batch stiff"]) -> Float[Tensor, " batch"]:
         """ln density of y."""
         rest = y[:, self.unimodal_indices] if self.blocks else y
         log_p = -0.5 * rest.square().sum(1) - 0.5 * rest.shape[1] * math.log(2.0 * math.pi)

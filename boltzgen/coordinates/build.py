@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from rdkit import Chem
 from torch import Tensor
 
 from boltzgen.coordinates.base import StiffBase
@@ -16,7 +17,7 @@ from boltzgen.coordinates.internal import MolecularCoordinates
 from boltzgen.coordinates.labels import LabelRule, LabelRules
 from boltzgen.coordinates.layout import child_groups, choose_tree
 from boltzgen.coordinates.placement import Placement
-from boltzgen.coordinates.zmatrix import ZMatrix
+from boltzgen.coordinates.rings import blocks_with_basins, classes, mixture
 from boltzgen.errors import InputError
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.symmetry import MolecularGraph
@@ -60,11 +61,33 @@ def build_coordinates(
             "give frames of one stereoisomer."
         )
     coordinates = MolecularCoordinates(zmatrix, groups, labels, StiffBase(0))
-    coordinates.base = StiffBase(coordinates.n_stiff)
-    _, raw, log_det = coordinates.raw_coordinates(x.permute(2, 1, 0))
-    raw = raw[:, torch.isfinite(log_det)]
-    coordinates.whitening.fit(raw, torch.zeros(raw.shape[1], dtype=torch.long))
+    _whiten(coordinates, graph, molecule, x)
     return coordinates.to(dtype)
+
+
+def _whiten(coordinates: MolecularCoordinates, graph: MolecularGraph, molecule: Molecule, x: Tensor) -> None:
+    """Fits whitening and base of ``coordinates`` to frames x [n, atoms, 3] in the domain."""
+    _, raw, log_det = coordinates.raw_coordinates(x.permute(2, 1, 0))
+    inside = torch.isfinite(log_det)
+    raw, x = raw[:, inside], x[inside]
+    blocks = blocks_with_basins(graph, _rings(molecule), x)
+    links = coordinates.links()
+    taken: set[int] = set()
+    indices: list[list[int]] = []
+    for block in blocks:
+        own = [i for i, link in enumerate(links) if i not in taken and block.atoms.intersection(link)]
+        taken.update(own)
+        indices.append(own)
+    pooled = classes(torch.stack([block.basins for block in blocks])) if blocks else torch.zeros(len(x))
+    coordinates.whitening.fit(raw, pooled, indices)
+    y, _ = coordinates.whitening.whiten(raw)
+    mixtures = [mixture(own, y, block.basins) for own, block in zip(indices, blocks, strict=True)]
+    coordinates.base = StiffBase(coordinates.n_stiff, mixtures)
+
+
+def _rings(molecule: Molecule) -> list[tuple[int, ...]]:
+    """The smallest set of smallest rings, each in the order of its bonds."""
+    return [tuple(ring) for ring in Chem.GetSymmSSSR(Chem.Mol(molecule.rdmol))]
 
 
 def _sorted(rules: Sequence[LabelRule]) -> tuple[LabelRule, ...]:

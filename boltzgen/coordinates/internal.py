@@ -85,6 +85,22 @@ class MolecularCoordinates(nn.Module):
         self.log_scale = sum(math.log(w) for w in width) - sum(math.log(g.fold) for g in self.soft_groups)
         self.register_buffer("mixing", self._azimuth_matrix(), persistent=False)
 
+    def links(self) -> list[tuple[int, int]]:
+        """(parent, child) of the bond that each stiff coordinate before whitening belongs to."""
+        placed = self.zmatrix.order[2:]
+
+        def to(atom: int) -> tuple[int, int]:
+            return self.zmatrix.parent[atom], atom
+
+        result = [to(atom) for atom in self.zmatrix.order[1:]]
+        result += [to(atom) for atom in placed if not self.zmatrix.linear[atom]]
+        result += [to(g.children[1]) for g in self.pair_groups] + [to(g.children[0]) for g in self.stiff_groups]
+        result += 2 * [to(atom) for atom in placed if self.zmatrix.linear[atom]]
+        for alike in self.simplex_groups:
+            for k in range(1, len(alike[0].children)):
+                result += [to(g.children[k]) for g in alike]
+        return result
+
     def _azimuth_matrix(self) -> Tensor:
         """Azimuths of the placed atoms from [soft torsions, gaps of pairs, stiff torsions, gaps of simplices]."""
         columns = [(g, -1) for g in self.soft_groups] + [(g, 0) for g in self.pair_groups]
@@ -108,7 +124,7 @@ class MolecularCoordinates(nn.Module):
 
     def to_positions(
         self, torsions: Float[Tensor, "batch torsions"], stiff: Float[Tensor, "batch stiff"]
-    ) -> tuple[Float[Tensor, "batch atoms 3"], Float[Tensor, "batch"]]:
+    ) -> tuple[Float[Tensor, "batch atoms 3"], Float[Tensor, " batch"]]:
         """Positions (nm) and ln |∂x_int/∂(τ, y)|. The root atom is at the origin, its first bond along z."""
         raw, log_det = self.whitening.unwhiten(stiff.T)
         parts = raw.split([self.n_bonds, self.n_intervals, 2 * self.n_linear, *self._simplex_sizes()])
@@ -134,7 +150,7 @@ class MolecularCoordinates(nn.Module):
 
     def from_positions(
         self, x: Float[Tensor, "batch atoms 3"]
-    ) -> tuple[Float[Tensor, "batch torsions"], Float[Tensor, "batch stiff"], Float[Tensor, "batch"]]:
+    ) -> tuple[Float[Tensor, "batch torsions"], Float[Tensor, "batch stiff"], Float[Tensor, " batch"]]:
         """Torsions, stiff coordinates and the ln |det| that ``to_positions`` gives there; x is relabelled first.
 
         Where x is outside the ranges (another stereoisomer) ln |det| is +inf: a density there is zero.

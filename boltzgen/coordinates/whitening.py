@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ SMALLEST_DEVIATION = 1e-4  # of a coordinate whose frames do not vary
 
 
 class Whitening(nn.Module):
-    """raw = mean + factor · y with a lower-triangular factor of the covariance. Batch last."""
+    """raw = mean + factor · y with a factor of the covariance, triangular in some order. Batch last."""
 
     mean: Tensor
     factor: Tensor
@@ -24,11 +26,13 @@ class Whitening(nn.Module):
         self.register_buffer("inverse", torch.eye(n, dtype=torch.float64))
         self.register_buffer("log_det", torch.zeros((), dtype=torch.float64))
 
-    def fit(self, raw: Float[Tensor, "stiff frames"], basins: Tensor) -> None:
+    def fit(self, raw: Float[Tensor, "stiff frames"], basins: Tensor, blocks: Sequence[Sequence[int]]) -> None:
         """Sets mean and covariance from frames, each in one of the ``basins`` [frames]: 0, 1, …
 
         The mean is that of all frames; the covariance is pooled over the frames' deviations from the mean of
-        their own basin, and shrunk towards its diagonal (``shrunk_covariance``).
+        their own basin, and shrunk towards its diagonal (``shrunk_covariance``). Each of the ``blocks`` of
+        coordinates is whitened within itself, so that its y depend on it alone; the other coordinates are
+        whitened given all blocks.
         """
         raw = raw.to(self.mean.dtype)
         if raw.shape[0] == 0:
@@ -37,16 +41,24 @@ class Whitening(nn.Module):
         for basin in basins.unique():
             members = basins == basin
             centred[:, members] -= raw[:, members].mean(1, keepdim=True)
-        free = raw.shape[1] - int(basins.unique().numel())
-        factor = torch.linalg.cholesky(shrunk_covariance(centred, max(free, 1)))
-        self.set(raw.mean(1, keepdim=True), factor)
+        free = max(raw.shape[1] - int(basins.unique().numel()), 1)
+        covariance = shrunk_covariance(centred, free)
+        for block in blocks:
+            others = [i for other in blocks if other is not block for i in other]
+            covariance[torch.tensor(block)[:, None], torch.tensor(others, dtype=torch.long)] = 0.0
+        first = [i for block in blocks for i in block]
+        order = torch.tensor(first + sorted(set(range(len(raw))) - set(first)))
+        factor = torch.linalg.cholesky(covariance[order][:, order])
+        triangular = torch.empty_like(factor)
+        # y keeps the numbering of the raw coordinates.
+        triangular[order[:, None], order] = factor
+        self.set(raw.mean(1, keepdim=True), triangular)
 
     def set(self, mean: Tensor, factor: Tensor) -> None:
-        """Sets mean [stiff, 1] and lower-triangular factor [stiff, stiff]."""
-        eye = torch.eye(factor.shape[0], dtype=factor.dtype, device=factor.device)
+        """Sets mean [stiff, 1] and factor [stiff, stiff], triangular in some order of the coordinates."""
         self.mean.copy_(mean)
         self.factor.copy_(factor)
-        self.inverse.copy_(torch.linalg.solve_triangular(factor, eye, upper=False))
+        self.inverse.copy_(torch.linalg.inv(factor))
         self.log_det.copy_(factor.diagonal().log().sum())
 
     def unwhiten(self, y: Float[Tensor, "stiff batch"]) -> tuple[Float[Tensor, "stiff batch"], Tensor]:

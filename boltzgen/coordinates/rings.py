@@ -1,0 +1,119 @@
+"""Basins of the stiff coordinates: ring puckers and inverted nitrogens, as classes of thermal frames.
+
+Each ring system is one block; so is each pyramidal nitrogen in no ring that inverts. The basin of a frame is
+the pattern of the signs of its ring torsions and nitrogen pyramids. One pattern holds the configurations
+between two planes, which is one chair, one twist boat or one of the ten envelopes of a five-membered ring.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from boltzgen.coordinates.base import MixtureBlock
+from boltzgen.coordinates.whitening import shrunk_covariance
+from boltzgen.molecules.symmetry import MolecularGraph
+
+FLAT = 0.2  # radians: smaller ring torsions have no side
+ANTI = 2.0  # radians: larger ones count as extended
+RARE = 0.003  # share of the frames below which a pattern joins the nearest one
+MOST_BASINS = 48
+PYRAMID = 0.25  # triple product of a nitrogen's bond directions beyond which it is pyramidal
+SMALLEST_WEIGHT = 0.2  # of the weights: shared equally by all basins, whatever their population
+
+
+@dataclass(frozen=True)
+class Block:
+    """Atoms whose coordinates have several basins, and the basin [frames] of each frame: 0, 1, …"""
+
+    atoms: frozenset[int]
+    basins: Tensor
+
+    @property
+    def n_basins(self) -> int:
+        return int(self.basins.max()) + 1
+
+
+def blocks_with_basins(graph: MolecularGraph, rings: list[tuple[int, ...]], x: Tensor) -> list[Block]:
+    """The ring systems and nitrogens of which frames ``x`` [n, atoms, 3] show more than one basin."""
+    nitrogens = [
+        i for i in range(graph.n_atoms) if graph.atom_labels[i][0] == 7 and len(graph.neighbours[i]) == 3
+    ]
+    systems = ring_systems(rings)
+    in_rings = frozenset().union(*systems)
+    systems += [frozenset([i]) for i in nitrogens if i not in in_rings]
+    blocks = []
+    for atoms in systems:
+        features = [_torsion_class(ring, x) for ring in rings if ring[0] in atoms]
+        features += [_pyramid_class(graph, i, x) for i in nitrogens if i in atoms]
+        basins = classes(torch.cat(features))
+        if int(basins.max()) > 0:
+            blocks.append(Block(atoms, basins))
+    return blocks
+
+
+def ring_systems(rings: list[tuple[int, ...]]) -> list[frozenset[int]]:
+    """Atoms of rings that share atoms, taken together."""
+    systems: list[frozenset[int]] = []
+    for ring in rings:
+        joined = frozenset(ring).union(*(s for s in systems if s & frozenset(ring)))
+        systems = [s for s in systems if not s & joined] + [joined]
+    return systems
+
+
+def ring_torsions(ring: tuple[int, ...], x: Tensor) -> Tensor:
+    """Torsions [size, n] about the bonds of ``ring`` at x [n, atoms, 3]."""
+    a, b, c, d = (x[:, torch.tensor(ring).roll(-k)] for k in range(4))
+    axis = torch.nn.functional.normalize(c - b, dim=-1)
+    v, w = torch.linalg.cross(a - b, axis), torch.linalg.cross(d - c, axis)
+    return torch.atan2((torch.linalg.cross(v, w) * axis).sum(-1), (v * w).sum(-1)).T
+
+
+def _torsion_class(ring: tuple[int, ...], x: Tensor) -> Tensor:
+    """Class of each ring torsion: −1, 0 (flat in nearly all frames), 1, and 2 where it is extended."""
+    torsions = ring_torsions(ring, x)
+    result = torch.where(torsions.abs() > ANTI, 2, torsions.sign().long())
+    bent = (torsions.abs() > FLAT).double().mean(1) > 0.3
+    return result * bent[:, None]
+
+
+def _pyramid_class(graph: MolecularGraph, nitrogen: int, x: Tensor) -> Tensor:
+    """Side [1, n] of its neighbours' plane on which ``nitrogen`` is; 0 where it is flat in many frames."""
+    a, b, c = (
+        torch.nn.functional.normalize(x[:, n] - x[:, nitrogen], dim=-1) for n in graph.neighbours[nitrogen]
+    )
+    volume = (torch.linalg.cross(a, b) * c).sum(-1)
+    pyramidal = (volume.abs() > PYRAMID).double().mean() > 0.8
+    return (volume.sign().long() * pyramidal)[None]
+
+
+def classes(features: Tensor) -> Tensor:
+    """Number of the pattern [n] of each column of ``features`` [k, n], rare patterns joined to their nearest."""
+    patterns, members, counts = features.unique(dim=1, return_inverse=True, return_counts=True)
+    order = counts.argsort(descending=True)
+    kept = order[: max(1, min(MOST_BASINS, int((counts > RARE * features.shape[1]).sum())))]
+    distance = (patterns[:, :, None] != patterns[:, None, kept]).sum(0)
+    return distance.argmin(1)[members]
+
+
+def mixture(indices: list[int], y: Tensor, basins: Tensor) -> MixtureBlock:
+    """A Gaussian for each basin of frames of whitened coordinates ``y`` [stiff, n]."""
+    chosen = y[indices]
+    n_basins = int(basins.max()) + 1
+    block = MixtureBlock(indices, n_basins)
+    weights, means, factors = [], [], []
+    for k in range(n_basins):
+        members = chosen[:, basins == k]
+        mean = members.mean(1, keepdim=True)
+        weights.append(members.shape[1] / chosen.shape[1])
+        means.append(mean[:, 0])
+        factors.append(torch.linalg.cholesky(shrunk_covariance(members - mean, max(members.shape[1] - 1, 1))))
+    equal = torch.full((n_basins,), SMALLEST_WEIGHT / n_basins, dtype=torch.float64)
+    block.set(
+        (1.0 - SMALLEST_WEIGHT) * torch.tensor(weights, dtype=torch.float64) + equal,
+        torch.stack(means),
+        torch.stack(factors),
+    )
+    return block
