@@ -93,10 +93,14 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+def summary_text(summary: Mapping[str, Any]) -> str:
     """``summary`` as JSON; numbers that are not finite become null, which every reader understands."""
-    text = json.dumps(_finite(dict(summary)), indent=2, ensure_ascii=False, allow_nan=False)
-    write_whole(path, lambda partial: partial.write_text(text + "\n"))
+    return json.dumps(_finite(dict(summary)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+    """Write ``summary_text`` to ``path``."""
+    write_whole(path, lambda partial: partial.write_text(summary_text(summary)))
 
 
 def _write_arrays(ensemble: Ensemble, path: Path) -> None:

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boltzgen.compilation import compiled
 from boltzgen.flows.conditioners import Conditioner, TorsionFeatures
 from boltzgen.flows.splines import circular_spline, linear_tail_spline, wrap
 
@@ -17,9 +16,6 @@ Stiff = Float[Tensor, "batch stiff"]
 LogDet = Float[Tensor, " batch"]
 
 MAX_LOG_SCALE = 3.0
-
-_circular_spline = compiled(circular_spline)
-_linear_tail_spline = compiled(linear_tail_spline)
 
 
 class TorsionCoupling(nn.Module):
@@ -47,14 +43,14 @@ class TorsionCoupling(nn.Module):
 
     def forward(self, torsions: Torsions, stiff: Stiff) -> tuple[Torsions, Stiff, LogDet]:
         widths, heights, slopes, turn = self._spline_parameters(torsions, stiff)
-        value, log_slope = _circular_spline(torsions[:, self.moved], widths, heights, slopes)
+        value, log_slope = circular_spline(torsions[:, self.moved], widths, heights, slopes)
         value = wrap(value + turn.squeeze(-1))
         return torsions.index_copy(1, self.moved, value), stiff, log_slope.sum(-1)
 
     def inverse(self, torsions: Torsions, stiff: Stiff) -> tuple[Torsions, Stiff, LogDet]:
         widths, heights, slopes, turn = self._spline_parameters(torsions, stiff)
         value = torsions[:, self.moved] - turn.squeeze(-1)
-        value, log_slope = _circular_spline(value, widths, heights, slopes, inverse=True)
+        value, log_slope = circular_spline(value, widths, heights, slopes, inverse=True)
         return torsions.index_copy(1, self.moved, value), stiff, log_slope.sum(-1)
 
 
@@ -93,9 +89,8 @@ class StiffSpline(nn.Module):
         self.raw = nn.Parameter(torch.zeros(n_stiff, 3 * bins - 1))
 
     def _apply_spline(self, torsions: Tensor, stiff: Tensor, inverse: bool) -> tuple[Tensor, Tensor, Tensor]:
-        raw = self.raw.expand(len(stiff), -1, -1)
-        widths, heights, slopes = torch.split(raw, [self.bins, self.bins, self.bins - 1], dim=-1)
-        value, log_slope = _linear_tail_spline(stiff, widths, heights, slopes, self.bound, inverse)
+        widths, heights, slopes = torch.split(self.raw, [self.bins, self.bins, self.bins - 1], dim=-1)
+        value, log_slope = linear_tail_spline(stiff, widths, heights, slopes, self.bound, inverse)
         return torsions, value, log_slope.sum(-1)
 
     def forward(self, torsions: Torsions, stiff: Stiff) -> tuple[Torsions, Stiff, LogDet]:

@@ -2,7 +2,8 @@
 
 Durkan et al., Neural Spline Flows (2019), eqs. 4–8; on the circle with one slope shared by both ends
 of the period: Rezende et al., Normalizing Flows on Tori and Spheres (2020), section 2.2.
-Every function here is elementwise in its leading dimensions and knows no parameters of its own.
+Every function here is elementwise in its leading dimensions and knows no parameters of its own; parameters
+shared by a batch have fewer leading dimensions, and their knots are worked out once.
 """
 
 import math
@@ -27,7 +28,8 @@ def _knots(raw: Tensor, bound: float) -> tuple[Tensor, Tensor]:
 
 
 def _select(table: Tensor, index: Tensor) -> Tensor:
-    return torch.gather(table, -1, index).squeeze(-1)
+    """Entry ``index`` [..., 1] of ``table`` [..., knots], whose leading dimensions may be fewer."""
+    return torch.gather(table.expand(*index.shape[:-1], table.shape[-1]), -1, index).squeeze(-1)
 
 
 def _evaluate(
@@ -67,9 +69,9 @@ def wrap(angle: Tensor) -> Tensor:
 
 def circular_spline(
     x: Float[Tensor, "*batch"],
-    raw_widths: Float[Tensor, "*batch bins"],
-    raw_heights: Float[Tensor, "*batch bins"],
-    raw_slopes: Float[Tensor, "*batch bins"],
+    raw_widths: Float[Tensor, "*shared bins"],
+    raw_heights: Float[Tensor, "*shared bins"],
+    raw_slopes: Float[Tensor, "*shared bins"],
     inverse: bool = False,
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Monotone map of the circle onto itself that fixes −π, smooth across it: the slope there is learned.
@@ -84,9 +86,9 @@ def circular_spline(
 
 def linear_tail_spline(
     x: Float[Tensor, "*batch"],
-    raw_widths: Float[Tensor, "*batch bins"],
-    raw_heights: Float[Tensor, "*batch bins"],
-    raw_slopes: Float[Tensor, "*batch inner"],
+    raw_widths: Float[Tensor, "*shared bins"],
+    raw_heights: Float[Tensor, "*shared bins"],
+    raw_slopes: Float[Tensor, "*shared inner"],
     bound: float,
     inverse: bool = False,
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:

@@ -5,17 +5,21 @@ Torsions move first, by circular splines conditional on each other (and on ring 
 follow, by affine couplings conditional on all torsions and on each other: q(τ, y) = q(τ) q(y | τ).
 """
 
+from __future__ import annotations
+
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor, nn
 
-from boltzgen.coordinates.internal import MolecularCoordinates
 from boltzgen.flows.couplings import StiffCoupling, StiffSpline, TorsionCoupling
 from boltzgen.models.model import GenerativeModel
+
+if TYPE_CHECKING:
+    from boltzgen.coordinates.internal import MolecularCoordinates
 
 
 class FlowConfig(BaseModel):

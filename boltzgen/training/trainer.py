@@ -37,7 +37,9 @@ class Stage:
     share: float
     learning_rate: float
     loss: Callable[[float], Loss]
-    steady_from: float = 0.0  # progress from which the objective no longer changes, so that a plateau can end it
+    steady_from: float = (
+        0.0  # progress from which the objective no longer changes, so that a plateau can end it
+    )
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,11 @@ def _run_stage(
                     result.plateau = True
             report(
                 Progress(
-                    stage.name, used, clock.seconds_left(result.steps), result.steps, float(loss.value.detach()),
+                    stage.name,
+                    used,
+                    clock.seconds_left(result.steps),
+                    result.steps,
+                    float(loss.value.detach()),
                     *(summary or (None, None)),
                 )
             )

@@ -20,7 +20,9 @@ LAYERS = {
     "torsion coupling with stiff context": lambda: TorsionCoupling(
         indices(0, 1), indices(2, 3), indices(1, 4), FOLDS, 8, 16
     ),
-    "marginal torsion splines": lambda: TorsionCoupling(indices(0, 1, 2, 3), indices(), indices(), FOLDS, 5, 8),
+    "marginal torsion splines": lambda: TorsionCoupling(
+        indices(0, 1, 2, 3), indices(), indices(), FOLDS, 5, 8
+    ),
     "stiff coupling": lambda: StiffCoupling(indices(0, 2, 4), indices(1, 3), FOLDS, 16),
     "stiff given torsions": lambda: StiffCoupling(indices(0, 1, 2, 3, 4), indices(), FOLDS, 16),
     "stiff splines": lambda: StiffSpline(N_STIFF),
@@ -59,7 +61,9 @@ def test_log_det_equals_that_of_autograds_jacobian(layer, direction):
     torsions, stiff = points(20)
 
     def flat(point):
-        new_torsions, new_stiff, _ = getattr(layer, direction)(point[:N_TORSIONS][None], point[N_TORSIONS:][None])
+        new_torsions, new_stiff, _ = getattr(layer, direction)(
+            point[:N_TORSIONS][None], point[N_TORSIONS:][None]
+        )
         return torch.cat([new_torsions[0], new_stiff[0]])
 
     log_det = getattr(layer, direction)(torsions, stiff)[2]

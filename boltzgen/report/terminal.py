@@ -1,0 +1,107 @@
+"""What a person sees on the terminal: a progress line while it works, a short table at the end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from boltzgen.units import KJ_PER_KCAL
+
+if TYPE_CHECKING:
+    from boltzgen.workflows.progress import StageProgress
+
+
+class ProgressLine:
+    """One line on a terminal; a line a stage where the output is not a terminal."""
+
+    def __init__(self, console: Console, started: float) -> None:
+        self.console, self.started = console, started
+        self.stage = ""
+        self.bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<16}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[note]}", style="dim"),
+            console=console,
+            transient=True,
+        )
+        self.task = self.bar.add_task("starting", total=None, left="", note="")
+
+    def __enter__(self) -> ProgressLine:
+        if self.console.is_terminal:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def show(self, progress: StageProgress) -> None:
+        """Show ``progress``: on a terminal at once, else only the beginnings of stages."""
+        if self.console.is_terminal:
+            left = "" if progress.seconds_left is None else f"{max(progress.seconds_left, 0):4.0f} s left"
+            self.bar.update(
+                self.task,
+                description=progress.stage,
+                total=None if progress.fraction is None else 1.0,
+                completed=progress.fraction or 0.0,
+                left=left,
+                note=progress.note,
+            )
+        elif progress.stage != self.stage:
+            seconds = time.monotonic() - self.started
+            note = f": {progress.note}" if progress.note else ""
+            self.console.print(f"[{seconds:6.1f} s] {progress.stage}{note}", markup=False, highlight=False)
+        self.stage = progress.stage
+
+
+def print_summary(console: Console, summary: dict[str, Any], folder: Path | None) -> None:
+    """The numbers of ``summary.json`` that a person wants first."""
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    for name, value in _rows(summary):
+        table.add_row(name, value)
+    console.print(table)
+    if summary.get("main_conformers"):
+        console.print(_conformer_table(summary["main_conformers"]))
+    for warning in summary["warnings"]:
+        console.print(f"WARNING  {warning}", style="yellow", markup=False, highlight=False)
+    if not summary["converged"]:
+        console.print("This run did not converge.", style="bold red")
+    if folder is not None:
+        console.print(f"Files in {folder}", highlight=False)
+
+
+def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    kcal = 1.0 / KJ_PER_KCAL
+    n, ess = summary["n_samples"], summary["effective_sample_size"]
+    free_energy, free_energy_error = (
+        summary["free_energy_kJ_mol"] * kcal,
+        summary["free_energy_stderr_kJ_mol"] * kcal,
+    )
+    energy, energy_error = summary["mean_energy_kJ_mol"] * kcal, summary["mean_energy_stderr_kJ_mol"] * kcal
+    share = 100 * summary["effective_sample_size_fraction"]
+    return [
+        ("molecule", f"{summary['molecule']}  ({summary['n_atoms']} atoms, {summary['temperature_K']:g} K)"),
+        ("energy", f"{summary['forcefield']}, {summary['solvent']}"),
+        ("effective samples", f"{ess:.0f} of {n} ({share:.1f} %)"),
+        ("Pareto-k", f"{summary['pareto_k']:.2f}"),
+        ("free energy", f"{free_energy:.3f} ± {free_energy_error:.3f} kcal/mol"),
+        ("mean energy", f"{energy:.3f} ± {energy_error:.3f} kcal/mol"),
+        ("energy evaluations", f"{summary['n_energy_evaluations']:,}"),
+        ("seconds", f"{summary['wall_seconds']['total']:.0f}"),
+    ]
+
+
+def _conformer_table(conformers: list[dict[str, Any]]) -> Table:
+    table = Table(title="Main conformers", title_justify="left", box=None, padding=(0, 2))
+    table.add_column("population", justify="right")
+    table.add_column("torsion states")
+    for conformer in conformers:
+        population, error = 100 * conformer["population"], 100 * conformer["population_stderr"]
+        table.add_row(f"{population:.1f} ± {error:.1f} %", conformer["states"])
+    return table

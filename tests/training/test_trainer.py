@@ -1,0 +1,51 @@
+"""The loop, on a target whose partition function is known in closed form."""
+
+import math
+
+import pytest
+import torch
+
+from boltzgen.errors import EvaluationError
+from boltzgen.models.flow import FlowConfig, FlowModel
+from boltzgen.sampling.importance import effective_sample_size, log_mean_weight
+from boltzgen.training.config import TrainingConfig
+from boltzgen.training.recipes import reverse_kl_stage
+from boltzgen.training.trainer import Loss, Stage, train
+from tests.models.toy_coordinates import ToyCoordinates, TorusAndGaussian
+
+CONFIG = FlowConfig(torsion_couplings=2, torsion_hidden=16, stiff_couplings=2, stiff_hidden=16)
+
+
+def train_toy(seed: int, steps: int = 300):
+    torch.manual_seed(seed)
+    model, target = FlowModel(ToyCoordinates(2, 4), CONFIG).double(), TorusAndGaussian(2, 4, coupled=0.5)
+    config = TrainingConfig(max_steps=steps, batch_size=256, learning_rate=5e-3, warmup_share=0.0)
+    stage = reverse_kl_stage(model, target, config, torch.Generator().manual_seed(seed))
+    return model, target, train(model, [stage], config)
+
+
+def test_reverse_kl_reaches_the_target_and_its_partition_function():
+    model, target, result = train_toy(0)
+    assert result.steps == 300
+    assert result.n_bad_steps == 0
+    assert target.evaluations == 300 * 256
+    with torch.no_grad():
+        x, log_q = model.sample_with_log_prob(20_000, torch.Generator().manual_seed(9))
+        log_weights = -target.reduced_energy(x) - log_q
+    assert effective_sample_size(log_weights) / 20_000 > 0.9
+    estimate = log_mean_weight(log_weights)
+    assert abs(estimate.value - target.log_Z) < 4 * estimate.stderr
+
+
+def test_a_seed_and_a_number_of_steps_repeat_a_run():
+    first, _, _ = train_toy(3, steps=20)
+    again, _, _ = train_toy(3, steps=20)
+    for one, other in zip(first.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_gradients_that_are_never_finite_end_in_a_sentence():
+    model = torch.nn.Linear(1, 1)
+    stage = Stage("hopeless", 1.0, 1e-3, lambda progress: Loss(model.weight.sum() * math.nan))
+    with pytest.raises(EvaluationError, match="training diverged"):
+        train(model, [stage], TrainingConfig(max_steps=100))
