@@ -1,0 +1,94 @@
+"""Serialized systems from elsewhere: what is taken and what is refused."""
+
+import re
+
+import numpy as np
+import openmm
+import pytest
+
+from boltzgen.errors import InputError
+from boltzgen.forcefields.external import read_system, require_finite_energy
+from boltzgen.forcefields.mmff import mmff_system
+from boltzgen.molecules.molecule import Molecule
+from tests.forcefields.openmm_reference import energies
+
+
+@pytest.fixture
+def molecule():
+    return Molecule.from_smiles("CCO")
+
+
+def write(path, system):
+    path.write_text(openmm.XmlSerializer.serialize(system))
+    return path
+
+
+def test_a_written_system_comes_back_equal(tmp_path, molecule):
+    system = mmff_system(molecule)
+    x = molecule.seed_conformers(2)
+    read = read_system(write(tmp_path / "system.xml", system), molecule)
+    np.testing.assert_array_equal(energies(read, x), energies(system, x))
+
+
+def test_constraints_are_refused_or_released(tmp_path, molecule):
+    system = mmff_system(molecule)
+    system.addConstraint(0, 1, 0.15)
+    path = write(tmp_path / "system.xml", system)
+    with pytest.raises(InputError, match="constrains 1 bonds"):
+        read_system(path, molecule)
+    assert read_system(path, molecule, release_constraints=True).getNumConstraints() == 0
+
+
+def test_repartitioned_hydrogen_masses_are_taken(tmp_path, molecule):
+    system = mmff_system(molecule)
+    system.setParticleMass(2, molecule.masses[2] - 2)
+    system.setParticleMass(8, molecule.masses[8] + 2)
+    assert read_system(write(tmp_path / "system.xml", system), molecule).getNumParticles() == 9
+
+
+def with_box(system):
+    force = openmm.NonbondedForce()
+    force.setNonbondedMethod(openmm.NonbondedForce.PME)
+    for _ in range(system.getNumParticles()):
+        force.addParticle(0, 0.1, 0)
+    system.addForce(force)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda system: system.addParticle(1.0), "10 particles"),
+        (lambda system: system.setParticleMass(2, 0.0), "particle 2 the mass 0"),
+        (lambda system: system.setParticleMass(2, 12.0), "one atom order"),
+        (lambda system: system.addForce(openmm.MonteCarloBarostat(1, 300)), "barostat"),
+        (with_box, "periodic"),
+        (
+            lambda system: system.setVirtualSite(8, openmm.TwoParticleAverageSite(0, 1, 0.5, 0.5)),
+            "virtual site",
+        ),
+    ],
+)
+def test_unusable_systems_are_named(tmp_path, molecule, spoil, sentence):
+    system = mmff_system(molecule)
+    spoil(system)
+    with pytest.raises(InputError, match=sentence):
+        read_system(write(tmp_path / "system.xml", system), molecule)
+
+
+def test_unreadable_files_are_named(tmp_path, molecule):
+    text = openmm.XmlSerializer.serialize(mmff_system(molecule))
+    (tmp_path / "word.xml").write_text(re.sub(r'mass="[\d.]+"', 'mass="heavy"', text, count=1))
+    (tmp_path / "cut.xml").write_text(text[: len(text) // 2])
+    (tmp_path / "other.xml").write_text(openmm.XmlSerializer.serialize(openmm.VerletIntegrator(0.001)))
+    for name in ("word.xml", "cut.xml", "other.xml", "missing.xml"):
+        with pytest.raises(InputError, match=name):
+            read_system(tmp_path / name, molecule)
+
+
+def test_parameters_that_give_no_energy_are_refused(molecule):
+    system = mmff_system(molecule)
+    bonds = openmm.HarmonicBondForce()
+    bonds.addBond(0, 1, 0.15, float("nan"))
+    system.addForce(bonds)
+    with pytest.raises(InputError, match="nan"):
+        require_finite_energy(system, molecule, "The system")
