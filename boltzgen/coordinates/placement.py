@@ -72,7 +72,7 @@ class Placement(nn.Module):
         e1 = _unit(towards - _dot(towards, e3) * e3)
         if self.linear.numel():
             e1 = self._carried(x, atoms, e1, e3)
-        return e1, torch.linalg.cross(e3, e1, dim=0), e3
+        return e1, _cross(e3, e1), e3
 
     def _carried(self, x: Tensor, atoms: Tensor, e1: Tensor, e3: Tensor) -> Tensor:
         """Replaces e1 of atoms in line by their parent's, turned by the smallest rotation between the axes."""
@@ -154,7 +154,7 @@ class _Place(torch.autograd.Function):
                 u = _combine(direction[:, rows], axes)
                 f = _combine(first[:, rows], axes)
                 e3[:, level], e1[:, level] = u, f
-                e2[:, level] = torch.linalg.cross(u, f, dim=0)
+                e2[:, level] = _cross(u, f)
                 x[:, level] = x.index_select(1, parent) + bonds[start - 1 : start - 1 + size] * u
                 start += size
         ctx.save_for_backward(polar, x, e1, e2, e3)
@@ -166,11 +166,11 @@ class _Place(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Any:
         polar, x, e1, e2, e3 = ctx.saved_tensors
         tree: Placement = ctx.tree
-        n, batch = x.shape[1], x.shape[2]
+        n = x.shape[1]
         g = gradient.index_select(1, tree.order)
         if n < 2:
             return torch.zeros_like(gradient[0, :0]), torch.zeros_like(polar), None
-        moments = torch.cat([g, torch.linalg.cross(x, g, dim=0)])
+        moments = torch.cat([g, _cross(x, g)])
         sums = torch.matmul(tree.branch.to(x.dtype), moments)
         force = sums[:3, 1:]
         grad_bonds = (force * e3[:, 1:]).sum(0)
@@ -178,7 +178,7 @@ class _Place(torch.autograd.Function):
             return grad_bonds, torch.zeros_like(polar), None
         parent = tree.parent[2:]
         pivot = x.index_select(1, parent)
-        torque = sums[3:, 2:] - torch.linalg.cross(pivot, sums[:3, 2:], dim=0)
+        torque = sums[3:, 2:] - _cross(pivot, sums[:3, 2:])
         about_axis = (e3.index_select(1, parent) * torque).sum(0)
         grad_polar = torch.stack([-(e2[:, 2:] * torque).sum(0), about_axis])
         if tree.linear.numel():
@@ -194,6 +194,13 @@ class _Place(torch.autograd.Function):
 
 def _combine(components: Tensor, axes: list[Tensor]) -> Tensor:
     return components[0] * axes[0] + components[1] * axes[1] + components[2] * axes[2]
+
+
+def _cross(a: Tensor, b: Tensor) -> Tensor:
+    """Cross product along the first dimension, several times faster here than torch.linalg.cross."""
+    ax, ay, az = a.unbind(0)
+    bx, by, bz = b.unbind(0)
+    return torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
