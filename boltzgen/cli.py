@@ -84,7 +84,7 @@ def sample(
 
 
 def main() -> None:
-    """Entry point: one sentence and an exit code for what a person can mend, a traceback for faults of ours."""
+    """Entry point: one sentence and an exit code for what a person can mend, else a traceback."""
     try:
         app()
     except InputError as error:

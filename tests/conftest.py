@@ -1,6 +1,6 @@
 """Settings of every test run."""
 
-import os
+import torch
 
-# Just-in-time compilation costs tens of seconds a kernel: tests run uncompiled but for those of compilation itself.
-os.environ.setdefault("BOLTZGEN_COMPILE", "0")
+# Tests run side by side in as many processes as there are cores.
+torch.set_num_threads(1)

@@ -40,6 +40,9 @@ class TorsionFeatures(nn.Module):
     those is not periodic in τ but jumps at the seam of the rotor's domain, as sin(τ/n) does.
     """
 
+    folded: Tensor
+    fold: Tensor
+
     def __init__(self, folds: Tensor, physical: bool) -> None:
         super().__init__()
         folded = torch.nonzero(folds > 1).flatten() if physical else folds.new_zeros(0)

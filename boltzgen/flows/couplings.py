@@ -4,6 +4,8 @@ A layer maps ``(torsions, stiff) -> (torsions, stiff, log_det)`` in ``forward`` 
 and back in ``inverse``; either way ``log_det`` [batch] is that of the direction taken.
 """
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,11 +20,27 @@ LogDet = Float[Tensor, " batch"]
 MAX_LOG_SCALE = 3.0
 
 
-class TorsionCoupling(nn.Module):
+class FlowLayer(nn.Module, ABC):
+    """One bijection of the flow."""
+
+    @abstractmethod
+    def forward(self, torsions: Torsions, stiff: Stiff) -> tuple[Torsions, Stiff, LogDet]:
+        """Towards the molecule."""
+
+    @abstractmethod
+    def inverse(self, torsions: Torsions, stiff: Stiff) -> tuple[Torsions, Stiff, LogDet]:
+        """Towards the latent space."""
+
+
+class TorsionCoupling(FlowLayer):
     """Circular splines on some torsions, given the others and chosen stiff coordinates.
 
     Each spline is followed by a learned turn (Rezende 2020), so that no point of the circle is special.
     """
+
+    moved: Tensor
+    kept: Tensor
+    context: Tensor
 
     def __init__(
         self, moved: Tensor, kept: Tensor, context: Tensor, folds: Tensor, bins: int, hidden: int
@@ -54,8 +72,11 @@ class TorsionCoupling(nn.Module):
         return torsions.index_copy(1, self.moved, value), stiff, log_slope.sum(-1)
 
 
-class StiffCoupling(nn.Module):
+class StiffCoupling(FlowLayer):
     """Affine maps of some stiff coordinates, given all torsions and the other stiff coordinates."""
+
+    moved: Tensor
+    kept: Tensor
 
     def __init__(self, moved: Tensor, kept: Tensor, folds: Tensor, hidden: int) -> None:
         super().__init__()
@@ -80,7 +101,7 @@ class StiffCoupling(nn.Module):
         return torsions, stiff.index_copy(1, self.moved, value), -log_scale.sum(-1)
 
 
-class StiffSpline(nn.Module):
+class StiffSpline(FlowLayer):
     """One learned spline a stiff coordinate, the same for every sample: the marginals' anharmonicity."""
 
     def __init__(self, n_stiff: int, bins: int = 8, bound: float = 6.0) -> None:

@@ -8,14 +8,14 @@ follow, by affine couplings conditional on all torsions and on each other: q(τ,
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor, nn
 
-from boltzgen.flows.couplings import StiffCoupling, StiffSpline, TorsionCoupling
+from boltzgen.flows.couplings import FlowLayer, StiffCoupling, StiffSpline, TorsionCoupling
 from boltzgen.models.model import GenerativeModel
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class FlowConfig(BaseModel):
 
 
 class Internal(NamedTuple):
-    """Torsions on the circle [batch, n_torsions] and stiff coordinates [batch, n_stiff]: latent or molecular."""
+    """Torsions on the circle [batch, n_torsions], stiff coordinates [batch, n_stiff]; latent or molecular."""
 
     torsions: Tensor
     stiff: Tensor
@@ -82,6 +82,8 @@ def _layers(coordinates: MolecularCoordinates, config: FlowConfig) -> nn.ModuleL
 class FlowModel(GenerativeModel):
     """A bijection of latent and molecular internal coordinates with exact log density both ways."""
 
+    coordinates: MolecularCoordinates
+
     def __init__(self, coordinates: MolecularCoordinates, config: FlowConfig | None = None) -> None:
         super().__init__()
         self.config = config or FlowConfig()
@@ -115,7 +117,7 @@ class FlowModel(GenerativeModel):
         torsions, stiff = internal
         log_det = stiff.new_zeros(len(stiff))
         for layer in reversed(self.layers):
-            torsions, stiff, change = layer.inverse(torsions, stiff)
+            torsions, stiff, change = cast("FlowLayer", layer).inverse(torsions, stiff)
             log_det = log_det + change
         return Internal(torsions, stiff), log_det
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 class GenerativeModel(nn.Module, ABC):
     """Generates conformations with their exact log density.
 
-    log q is stated in the measure of ``coordinates/internal.py``: positions with rigid motion divided out, over
-    all labellings of equivalent rotor substituents.
+    log q is stated in the measure of ``coordinates/internal.py``: positions with rigid motion divided out,
+    over all labellings of equivalent rotor substituents.
     """
 
     @abstractmethod

@@ -41,8 +41,8 @@ def reverse_kl(
     """Surrogate whose parameter gradient is the path gradient of KL(q‖p^β), from ``n`` samples.
 
     With x = g(z) and v = ∇_z[log q(g(z)) + β u(g(z))] at fixed parameters, the path gradient is
-    −vᵀ ∂g⁻¹(x)/∂θ (the implicit function theorem applied to Roeder et al. 2017, eq. 6; Vaitl et al. 2022): its
-    variance vanishes where q = p. The ``drop_fraction`` worst samples of the batch do not train.
+    −vᵀ ∂g⁻¹(x)/∂θ (the implicit function theorem applied to Roeder et al. 2017, eq. 6; Vaitl et al. 2022):
+    its variance vanishes where q = p. The ``drop_fraction`` worst samples of the batch do not train.
     The mixture weights of a multimodal base, which no path reaches, are trained by the score function.
     """
     with torch.no_grad():

@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 class TrainingConfig(BaseModel):
     """Hyperparameters of training by reverse KL after a likelihood warm-up.
 
-    ``budget_seconds`` bounds the wall time; where ``max_steps`` is given the schedule follows the steps instead
-    and a seed repeats a run exactly.
+    ``budget_seconds`` bounds the wall time; where ``max_steps`` is given the schedule follows the steps
+    instead and a seed repeats a run exactly.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -31,7 +31,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Stage:
-    """A share of the budget spent on one objective. ``loss`` is given the progress through the stage, 0 to 1."""
+    """A share of the budget spent on one objective; ``loss`` is given the progress through it, 0 to 1."""
 
     name: str
     share: float

@@ -83,8 +83,8 @@ def sample(
     """Boltzmann-weighted conformations of ``molecule`` (a SMILES, a file or a named system).
 
     ``temperature`` in K, ``budget`` in wall seconds for the whole run (by default chosen by molecule size).
-    With ``out`` the run's files are written to that folder. Raises InputError on bad input. A run that did not
-    converge says so in ``ensemble.metadata["converged"]`` and ``["warnings"]``.
+    With ``out`` the run's files are written to that folder. Raises InputError on bad input. A run that did
+    not converge says so in ``ensemble.metadata["converged"]`` and ``["warnings"]``.
     """
     config = SampleConfig(
         molecule=molecule, n_samples=n, temperature=temperature, forcefield=forcefield, solvent=solvent,

@@ -4,7 +4,7 @@ import torch
 
 from boltzgen.models.flow import FlowConfig, FlowModel
 from boltzgen.objectives.reverse_kl import reverse_kl
-from tests.models.toy_coordinates import ToyCoordinates, TorusAndGaussian
+from tests.models.toy_coordinates import TorusAndGaussian, ToyCoordinates
 
 CONFIG = FlowConfig(torsion_couplings=2, torsion_hidden=8, stiff_couplings=2, stiff_hidden=8)
 

@@ -11,7 +11,7 @@ from boltzgen.sampling.importance import effective_sample_size, log_mean_weight
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.recipes import reverse_kl_stage
 from boltzgen.training.trainer import Loss, Stage, train
-from tests.models.toy_coordinates import ToyCoordinates, TorusAndGaussian
+from tests.models.toy_coordinates import TorusAndGaussian, ToyCoordinates
 
 CONFIG = FlowConfig(torsion_couplings=2, torsion_hidden=16, stiff_couplings=2, stiff_hidden=16)
 
