@@ -11,13 +11,15 @@ from rdkit import Chem
 from torch import Tensor
 
 from boltzgen.coordinates.base import StiffBase
+from boltzgen.coordinates.closures import Closures, closure_passes
 from boltzgen.coordinates.equivalence import fold_rules, handed_centres, order_rules, skeletal_permutations
 from boltzgen.coordinates.groups import TURN, Group
 from boltzgen.coordinates.internal import MolecularCoordinates
 from boltzgen.coordinates.labels import LabelRule, LabelRules
 from boltzgen.coordinates.layout import child_groups, choose_tree
 from boltzgen.coordinates.placement import Placement
-from boltzgen.coordinates.rings import blocks_with_basins, classes, mixture
+from boltzgen.coordinates.rings import blocks_with_basins, classes, flexible_rings, mixture
+from boltzgen.coordinates.zmatrix import ZMatrix
 from boltzgen.errors import InputError
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.symmetry import MolecularGraph
@@ -39,7 +41,8 @@ def build_coordinates(
     graph = MolecularGraph.from_rdmol(molecule.rdmol)
     zmatrix = choose_tree(graph, x)
     placement = Placement(zmatrix)
-    groups = child_groups(graph, zmatrix, molecule.rdmol, x[0])
+    groups = child_groups(graph, zmatrix, molecule.rdmol, x[0], flexible_rings(_rings(molecule), x))
+    groups = _solvable(zmatrix, groups)
     handed = handed_centres(graph, zmatrix, x)
     rules, fixed = order_rules(graph, handed)
     groups, folds = fold_rules(graph, zmatrix, groups, x)
@@ -49,6 +52,7 @@ def build_coordinates(
     gap_folds = [rule for rule in folds if rule.kind == "gap"]
     x = LabelRules(skeletal, fixed_centres, _sorted(rules + gap_folds)).canonicalise(x, placement)
     groups = [_with_ranges(group, _azimuths(placement, group, x), group.centre in handed) for group in groups]
+    groups = [_with_closure_seam(zmatrix, group, x) for group in groups]
     seams = {group.centre: group.low for group in groups}
     folds = [_with_seam(rule, seams[rule.centre]) if rule.kind == "rotor" else rule for rule in folds]
     labels = LabelRules(skeletal, fixed_centres, _sorted(rules + folds))
@@ -131,6 +135,21 @@ def _with_ranges(group: Group, azimuths: Tensor, handed: bool) -> Group:
         ):
             return group.changed(low=centre - math.pi / 2, width=math.pi)
     return group.changed(low=_emptiest(torsion), width=TURN)
+
+
+def _solvable(zmatrix: ZMatrix, groups: list[Group]) -> list[Group]:
+    """``groups`` without closures where these need each other, as in some cages."""
+    closing = [g for g in groups if g.closure is not None]
+    if closure_passes(zmatrix, closing) or not closing:
+        return groups
+    return [g.changed(closure=None) for g in groups]
+
+
+def _with_closure_seam(zmatrix: ZMatrix, group: Group, x: Tensor) -> Group:
+    if group.closure is None:
+        return group
+    _, _, chi, _ = Closures(zmatrix, [group]).measure(x.permute(2, 1, 0))
+    return group.changed(low=_emptiest(chi[0]), width=TURN)
 
 
 def _emptiest(angles: Tensor) -> float:

@@ -28,6 +28,7 @@ class Group:
     width + τ/``fold`` with a width of 2π/``fold``; if not, it is one of the stiff coordinates, in the open interval
     of ``width`` above ``low``. ``mean_anchor``: T is the mean torsion of the children.
     ``gaps``: "pair": the one gap of two children lies in (``gap_low``, ``gap_low`` + ``gap_width``);
+    ``closure``: the atom across the ring to which the first child is bound as well (see closures.py).
     "convex": three gaps below π, which keeps the handedness of a tetrahedral centre; "simplex": any gaps.
     """
 
@@ -42,6 +43,7 @@ class Group:
     gaps: GapKind = "none"
     gap_low: float = 0.0
     gap_width: float = TURN
+    closure: int | None = None
 
     def config(self) -> dict[str, Any]:
         return asdict(self)

@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boltzgen.coordinates.base import StiffBase
+from boltzgen.coordinates.closures import Closures
 from boltzgen.coordinates.groups import TURN, GapGroups, Group
 from boltzgen.coordinates.labels import LabelRules
 from boltzgen.coordinates.placement import Placement
@@ -65,6 +66,7 @@ class MolecularCoordinates(nn.Module):
         self.n_intervals = self.n_bent + len(self.pair_groups) + len(self.stiff_groups)
         self.n_stiff = self.n_bonds + self.n_intervals + 2 * self.n_linear
         self.n_stiff += sum(simplex.n_raw for simplex in self.simplices)
+        self.closures = Closures(zmatrix, [g for g in self.stiff_groups if g.closure is not None])
         self.whitening = Whitening(self.n_stiff)
         self._register_tables()
 
@@ -84,6 +86,27 @@ class MolecularCoordinates(nn.Module):
         self.register_buffer("folds", folds, persistent=False)
         self.log_scale = sum(math.log(w) for w in width) - sum(math.log(g.fold) for g in self.soft_groups)
         self.register_buffer("mixing", self._azimuth_matrix(), persistent=False)
+        self._register_closures()
+
+    def _register_closures(self) -> None:
+        """Rows of the last atoms of rings among bonds, angles and intervals, and of all other bonds and angles."""
+        rank = {atom: k for k, atom in enumerate(self.zmatrix.order)}
+        angle = {int(row): k for k, row in enumerate(self.placement.bent)}
+        closing = [g for g in self.stiff_groups if g.closure is not None]
+        bonds = [rank[g.children[0]] - 1 for g in closing]
+        angles = [angle[rank[g.children[0]]] for g in closing]
+        torsions = [
+            len(self.pair_groups) + k for k, g in enumerate(self.stiff_groups) if g.closure is not None
+        ]
+        for name, rows in {
+            "closing_bonds": bonds,
+            "closing_angles": angles,
+            "closing_torsions": torsions,
+            "free_bonds": sorted(set(range(self.n_bonds)) - set(bonds)),
+            "free_angles": sorted(set(range(self.n_bent)) - set(angles)),
+        }.items():
+            self.register_buffer(name, torch.tensor(rows, dtype=torch.long), persistent=False)
+        self.log_scale -= len(closing) * math.log(math.pi)
 
     def links(self) -> list[tuple[int, int]]:
         """(parent, child) of the bond that each stiff coordinate before whitening belongs to."""
@@ -94,7 +117,9 @@ class MolecularCoordinates(nn.Module):
 
         result = [to(atom) for atom in self.zmatrix.order[1:]]
         result += [to(atom) for atom in placed if not self.zmatrix.linear[atom]]
-        result += [to(g.children[1]) for g in self.pair_groups] + [to(g.children[0]) for g in self.stiff_groups]
+        result += [to(g.children[1]) for g in self.pair_groups] + [
+            to(g.children[0]) for g in self.stiff_groups
+        ]
         result += 2 * [to(atom) for atom in placed if self.zmatrix.linear[atom]]
         for alike in self.simplex_groups:
             for k in range(1, len(alike[0].children)):
@@ -130,12 +155,9 @@ class MolecularCoordinates(nn.Module):
         parts = raw.split([self.n_bonds, self.n_intervals, 2 * self.n_linear, *self._simplex_sizes()])
         log_bonds, logits, projected = parts[:3]
         bonds = log_bonds.exp()
-        log_det = log_det + 3.0 * log_bonds.sum(0)
-        share = torch.sigmoid(logits)
-        values = self.low + self.width * share
-        log_det = log_det + _log_slope(logits).sum(0) + self.log_scale
+        values = self.low + self.width * torch.sigmoid(logits)
         angles, intervals = values[: self.n_bent], values[self.n_bent :]
-        log_det = log_det + _log_sin(angles).sum(0)
+        log_det = log_det + self._log_volume(log_bonds, angles, logits, projected)
         soft = self.centres + torsions.T / self.folds[:, None]
         gaps = []
         for simplex, part in zip(self.simplices, parts[3:], strict=True):
@@ -144,9 +166,22 @@ class MolecularCoordinates(nn.Module):
             log_det = log_det + log_slope
         azimuths = self.mixing @ torch.cat([soft, intervals, *gaps])
         polar = self._join(angles, azimuths, projected)
-        log_det = log_det + _log_projection(projected)
-        x = self.placement.place(bonds, polar)
-        return x.permute(2, 1, 0), log_det
+        if self.closures.groups:
+            s, t = log_bonds[self.closing_bonds], logits[self.closing_angles]
+            bonds, polar, log_closed = self.closures.close(
+                bonds, polar, s, t, intervals[self.closing_torsions]
+            )
+            log_det = log_det + log_closed
+        return self.placement.place(bonds, polar).permute(2, 1, 0), log_det
+
+    def _log_volume(self, log_bonds: Tensor, angles: Tensor, logits: Tensor, projected: Tensor) -> Tensor:
+        """ln |∂x/∂(τ, raw)| but for the gaps of simplices and the closing atoms of rings."""
+        slopes = _log_slope(logits)
+        if self.closures.groups:
+            slopes = slopes.index_fill(0, self.closing_angles, 0.0)
+            log_bonds, angles = log_bonds[self.free_bonds], angles[self.free_angles]
+        log_det = 3.0 * log_bonds.sum(0) + _log_sin(angles).sum(0) + slopes.sum(0)
+        return log_det + _log_projection(projected) + self.log_scale
 
     def from_positions(
         self, x: Float[Tensor, "batch atoms 3"]
@@ -175,17 +210,23 @@ class MolecularCoordinates(nn.Module):
         soft = stacked([g.torsion_value(azimuths(g)) for g in self.soft_groups])
         pairs = stacked([g.gap_values(azimuths(g))[0] for g in self.pair_groups])
         stiff = stacked([g.torsion_value(azimuths(g)) for g in self.stiff_groups])
-        torsions = _wrap((soft - self.centres) * self.folds[:, None])
         intervals = torch.cat([pairs, stiff])
+        if self.closures.groups:
+            s, t, chi, log_closed = self.closures.measure(x)
+            intervals = intervals.index_copy(0, self.closing_torsions, chi)
         low = self.low[self.n_bent :]
         share = torch.cat([angles, low + torch.remainder(intervals - low, TURN)])
         share = (share - self.low) / self.width
         inside = ((share > 0) & (share < 1)).all(0)
         edge = torch.finfo(share.dtype).eps
-        logits = torch.logit(share.clamp(edge, 1.0 - edge))
-        log_det = 3.0 * bonds.log().sum(0) + _log_sin(angles).sum(0) + _log_projection(projected)
-        log_det = log_det + _log_slope(logits).sum(0) + self.log_scale
-        raw = [bonds.log(), logits, projected]
+        logits, log_bonds = torch.logit(share.clamp(edge, 1.0 - edge)), bonds.log()
+        log_det = self._log_volume(log_bonds, angles, logits, projected)
+        if self.closures.groups:
+            log_bonds = log_bonds.index_copy(0, self.closing_bonds, s)
+            logits = logits.index_copy(0, self.closing_angles, t)
+            log_det = log_det + log_closed
+        torsions = _wrap((soft - self.centres) * self.folds[:, None])
+        raw = [log_bonds, logits, projected]
         for simplex, alike in zip(self.simplices, self.simplex_groups, strict=True):
             gaps = torch.stack([g.gap_values(azimuths(g)) for g in alike], 1)
             part, log_slope, in_range = simplex.raw(gaps)

@@ -87,10 +87,16 @@ def _root_ranks(graph: MolecularGraph, root: int, second: int) -> dict[int, dict
     return {root: {n: classes.count(graph.classes[n]) for n in others}}
 
 
-def child_groups(graph: MolecularGraph, zmatrix: ZMatrix, rdmol: Chem.Mol, frame: Tensor) -> list[Group]:
-    """The groups of bent children, each in ascending azimuth in ``frame`` [atoms, 3], with default ranges."""
+def child_groups(
+    graph: MolecularGraph, zmatrix: ZMatrix, rdmol: Chem.Mol, frame: Tensor, flexible: list[tuple[int, ...]]
+) -> list[Group]:
+    """The groups of bent children, each in ascending azimuth in ``frame`` [atoms, 3], with default ranges.
+
+    The last atoms of ``flexible`` rings come first in their groups and are placed by closure.
+    """
     placement = Placement(zmatrix)
     tree = frame.double().T[:, zmatrix.order, None]
+    across = _ring_ends(zmatrix, flexible)
     groups = []
     for centre in zmatrix.order:
         children = zmatrix.children(centre)
@@ -98,8 +104,9 @@ def child_groups(graph: MolecularGraph, zmatrix: ZMatrix, rdmol: Chem.Mol, frame
             continue
         indices = placement.back[torch.tensor(children)]
         azimuths = placement.azimuths(tree, int(placement.back[centre]), indices)[:, 0]
-        turned = torch.remainder(azimuths - azimuths[0], TURN).tolist()
-        turned[0] = 0.0
+        anchor = next((k for k, child in enumerate(children) if (centre, child) in across), 0)
+        turned = torch.remainder(azimuths - azimuths[anchor], TURN).tolist()
+        turned[anchor] = 0.0
         ascending = tuple(c for _, c in sorted(zip(turned, children, strict=True)))
         kind = None if centre == zmatrix.root else bond_kind(graph, rdmol, zmatrix.axis[centre], centre)
         groups.append(
@@ -108,10 +115,28 @@ def child_groups(graph: MolecularGraph, zmatrix: ZMatrix, rdmol: Chem.Mol, frame
                 ascending,
                 torsion=kind,
                 soft=kind not in (None, "ring", "double"),
+                closure=across.get((centre, ascending[0])),
                 gaps={1: "none", 2: "pair", 3: "convex"}.get(len(children), "simplex"),
             )
         )
     return groups
+
+
+def _ring_ends(zmatrix: ZMatrix, flexible: list[tuple[int, ...]]) -> dict[tuple[int, int], int]:
+    """(parent, last atom): the atom across, for the bonds that the tree leaves out of ``flexible`` rings."""
+    rank = {atom: k for k, atom in enumerate(zmatrix.order)}
+    found: dict[tuple[int, int], int] = {}
+    for pair in zmatrix.closures:
+        across, last = sorted(pair, key=rank.__getitem__)
+        parent = zmatrix.parent[last]
+        triangle = parent in (zmatrix.parent[across], zmatrix.axis[across])
+        if (
+            parent != zmatrix.root
+            and not triangle
+            and any({across, last, parent} <= set(r) for r in flexible)
+        ):
+            found.setdefault((parent, last), across)
+    return found
 
 
 def bond_kind(graph: MolecularGraph, rdmol: Chem.Mol, axis: int, centre: int) -> str:

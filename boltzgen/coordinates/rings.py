@@ -63,6 +63,16 @@ def ring_systems(rings: list[tuple[int, ...]]) -> list[frozenset[int]]:
     return systems
 
 
+def flexible_rings(rings: list[tuple[int, ...]], x: Tensor) -> list[tuple[int, ...]]:
+    """Rings that are not flat in frames ``x`` [n, atoms, 3]."""
+    return [ring for ring in rings if bool((_mostly_bent(ring_torsions(ring, x))).any())]
+
+
+def _mostly_bent(torsions: Tensor) -> Tensor:
+    """Which torsions [k] of [k, n] are out of plane in many frames."""
+    return (torch.sin(torsions).abs() > FLAT).double().mean(1) > 0.3
+
+
 def ring_torsions(ring: tuple[int, ...], x: Tensor) -> Tensor:
     """Torsions [size, n] about the bonds of ``ring`` at x [n, atoms, 3]."""
     a, b, c, d = (x[:, torch.tensor(ring).roll(-k)] for k in range(4))
@@ -75,8 +85,7 @@ def _torsion_class(ring: tuple[int, ...], x: Tensor) -> Tensor:
     """Class of each ring torsion: −1, 0 (flat in nearly all frames), 1, and 2 where it is extended."""
     torsions = ring_torsions(ring, x)
     result = torch.where(torsions.abs() > ANTI, 2, torsions.sign().long())
-    bent = (torsions.abs() > FLAT).double().mean(1) > 0.3
-    return result * bent[:, None]
+    return result * _mostly_bent(torsions)[:, None]
 
 
 def _pyramid_class(graph: MolecularGraph, nitrogen: int, x: Tensor) -> Tensor:

@@ -26,7 +26,9 @@ class Whitening(nn.Module):
         self.register_buffer("inverse", torch.eye(n, dtype=torch.float64))
         self.register_buffer("log_det", torch.zeros((), dtype=torch.float64))
 
-    def fit(self, raw: Float[Tensor, "stiff frames"], basins: Tensor, blocks: Sequence[Sequence[int]]) -> None:
+    def fit(
+        self, raw: Float[Tensor, "stiff frames"], basins: Tensor, blocks: Sequence[Sequence[int]]
+    ) -> None:
         """Sets mean and covariance from frames, each in one of the ``basins`` [frames]: 0, 1, …
 
         The mean is that of all frames; the covariance is pooled over the frames' deviations from the mean of

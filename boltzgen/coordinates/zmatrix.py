@@ -52,6 +52,34 @@ class ZMatrix:
         """Atoms placed in the frame of ``centre`` by an angle and an azimuth, in the order of the tree."""
         return tuple(i for i in self.order[2:] if self.parent[i] == centre and not self.linear[i])
 
+    def ancestors(self, atom: int) -> frozenset[int]:
+        """``atom`` and the atoms above it."""
+        found = {atom}
+        while atom not in self.order[:2]:
+            atom = self.parent[atom]
+            found.add(atom)
+        return frozenset(found)
+
+    def part(self, atoms: Iterable[int]) -> tuple[ZMatrix, tuple[int, ...]]:
+        """The tree of ``atoms`` and all they depend on, renumbered, and the old index of each of its atoms."""
+        needed = frozenset(self.order[:3]).union(*(self.ancestors(a) for a in atoms))
+        kept = tuple(sorted(needed))
+        number = {atom: k for k, atom in enumerate(kept)}
+        starts = [sum(self.levels[:k]) for k in range(len(self.levels))]
+        levels = [
+            sum(a in needed for a in self.order[s : s + n]) for s, n in zip(starts, self.levels, strict=True)
+        ]
+        tree = ZMatrix(
+            order=tuple(number[a] for a in self.order if a in needed),
+            levels=tuple(n for n in levels if n),
+            parent=tuple(number[self.parent[a]] for a in kept),
+            axis=tuple(number[self.axis[a]] for a in kept),
+            reference=tuple(number[self.reference[a]] for a in kept),
+            linear=tuple(self.linear[a] for a in kept),
+            closures=(),
+        )
+        return tree, kept
+
     def config(self) -> dict[str, Any]:
         """Everything, as JSON can hold it."""
         return asdict(self)
