@@ -15,10 +15,16 @@ import openmm
 from pydantic import BaseModel, ConfigDict
 
 from boltzgen.errors import InputError
-from boltzgen.forcefields.external import read_system, require_finite_energy
+from boltzgen.forcefields.external import (
+    read_system,
+    require_finite_energy,
+    require_matching,
+    total_charge,
+)
 from boltzgen.forcefields.parametrise import FORCE_FIELDS, parametrise
 from boltzgen.molecules.molecule import Molecule
-from boltzgen.molecules.peptides import is_sequence
+from boltzgen.molecules.peptides import is_peptide_pdb, is_sequence
+from boltzgen.molecules.perception import read_bare_pdb
 
 DEFAULT_FORCEFIELD = "mmff94"
 DEFAULT_PEPTIDE_FORCEFIELD = "ff14sb"
@@ -91,12 +97,12 @@ def load_system(
     ``forcefield`` is a name or the path of a serialized OpenMM system (.xml), whose atoms stand in the order
     of the file ``spec``. A system of ``systems/`` has its own force field and solvent. Raises InputError.
     """
+    if forcefield is not None and forcefield.lower().endswith(".xml"):
+        return _external_system(spec, Path(forcefield), solvent, release_constraints)
     molecule = load_molecule(spec)
     folder = system_folder(spec)
     if folder is not None and forcefield is None and solvent is None:
         return _named_system(spec, folder, molecule)
-    if forcefield is not None and forcefield.lower().endswith(".xml"):
-        return _external_system(spec, molecule, Path(forcefield), solvent, release_constraints)
     if release_constraints:
         raise InputError("Constraints can be released in a system.xml only: built systems have none.")
     if forcefield is None:
@@ -113,7 +119,8 @@ def _usual_forcefield(molecule: Molecule) -> str:
 def _named_system(name: str, folder: Path, molecule: Molecule) -> MolecularSystem:
     description = describe_system(name)
     if description.forcefield.endswith(".xml"):
-        system = read_system(folder / description.forcefield, molecule)
+        system = read_system(folder / description.forcefield)
+        require_matching(system, molecule, folder / description.forcefield)
     else:
         system = parametrise(molecule, description.forcefield, description.solvent)
     return MolecularSystem(
@@ -122,16 +129,25 @@ def _named_system(name: str, folder: Path, molecule: Molecule) -> MolecularSyste
 
 
 def _external_system(
-    spec: str, molecule: Molecule, path: Path, solvent: str | None, release_constraints: bool
+    spec: str, path: Path, solvent: str | None, release_constraints: bool
 ) -> MolecularSystem:
     if solvent is not None:
         raise InputError(f"'{path}' already has its solvent: leave out '{solvent}'.")
     if Path(spec).suffix.lower() not in SUFFIXES:
         raise InputError(f"'{path}' needs its atoms in order: give the molecule as .sdf, .mol or .pdb file.")
-    system = read_system(path, molecule, release_constraints)
+    system = read_system(path, release_constraints)
+    molecule = _molecule_of(Path(spec), system)
+    require_matching(system, molecule, path)
     require_finite_energy(system, molecule, f"'{path}'")
     name = molecule.name or molecule.smiles
     return MolecularSystem(molecule, system, path.name, "as in the file", name, f"{spec} with {path}")
+
+
+def _molecule_of(path: Path, system: openmm.System) -> Molecule:
+    """The molecule of a structure file; a .pdb that is no peptide has the bonds that its positions show."""
+    if path.suffix.lower() != ".pdb" or is_peptide_pdb(path):
+        return Molecule.from_file(path)
+    return Molecule(read_bare_pdb(path, total_charge(system)), path.stem)
 
 
 def system_names() -> list[str]:

@@ -2,9 +2,11 @@
 
 import numpy as np
 import openmm
+import openmm.app
 import pytest
 
 from boltzgen.errors import InputError
+from boltzgen.forcefields.mmff import mmff_charges
 from boltzgen.systems import build_system, describe_system, load_molecule, load_system, system_names
 from tests.forcefields.openmm_reference import energies, terms
 
@@ -116,6 +118,24 @@ def test_a_system_from_elsewhere_with_its_structure(tmp_path):
         load_system(str(tmp_path / "peptide.pdb"), str(tmp_path / "system.xml"), "obc2")
     with pytest.raises(InputError, match="atoms in order"):
         load_system("CCO", str(tmp_path / "system.xml"))
+
+
+@pytest.mark.parametrize("smiles", ["CC(=O)[O-]", "C[C@H](F)/C=C/c1ccccc1", "CC[NH3+]"])
+def test_a_pdb_that_is_no_peptide_shows_its_bonds(tmp_path, smiles):
+    molecule = load_molecule(smiles)
+    x = molecule.seed_conformers(1)
+    system = openmm.XmlSerializer.clone(build_system(molecule).system)
+    nonbonded = openmm.NonbondedForce()
+    for charge in mmff_charges(molecule):
+        nonbonded.addParticle(charge, 0.1, 0.0)
+    system.addForce(nonbonded)
+    with (tmp_path / "ligand.pdb").open("w") as file:
+        openmm.app.PDBFile.writeFile(molecule.to_openmm_topology(), 10 * x[0], file)
+    (tmp_path / "system.xml").write_text(openmm.XmlSerializer.serialize(system))
+    read = load_system(str(tmp_path / "ligand.pdb"), str(tmp_path / "system.xml"))
+    assert read.molecule.smiles == molecule.smiles
+    np.testing.assert_array_equal(read.molecule.atomic_numbers, molecule.atomic_numbers)
+    np.testing.assert_array_equal(energies(read.system, x), energies(system, x))
 
 
 @pytest.mark.parametrize(

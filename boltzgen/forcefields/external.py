@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import openmm
@@ -13,34 +14,92 @@ from boltzgen.molecules.molecule import Molecule
 MASS_TOLERANCE = 0.1  # dalton, between tables of atomic weights
 
 
-def read_system(path: str | Path, molecule: Molecule, release_constraints: bool = False) -> openmm.System:
-    """The system of an XML file, its particles in the order of ``molecule``'s atoms.
+def read_system(path: str | Path, release_constraints: bool = False) -> openmm.System:
+    """The system of an XML file, free of constraints and boxes.
 
-    Raises InputError: unreadable, another number of particles, zero masses, a periodic box, a barostat,
-    constraints (unless ``release_constraints`` removes them), energies that are no number.
+    Raises InputError: unreadable, a periodic box, a barostat, constraints. ``release_constraints`` removes
+    constraints whose atoms a bond force holds as well; OpenMM leaves these forces out unless it is asked for
+    ``flexibleConstraints``.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"There is no file '{path}'.")
     try:
-        system = openmm.XmlSerializer.deserialize(path.read_text())
+        text = path.read_text()
+        system = openmm.XmlSerializer.deserialize(text)
     except (openmm.OpenMMException, ValueError, UnicodeDecodeError) as error:
         raise InputError(f"'{path}' is not a serialized OpenMM system: {error}.") from error
     if not isinstance(system, openmm.System):
         raise InputError(f"'{path}' holds an OpenMM {type(system).__name__}, not a System.")
-    _require_particles(system, molecule, path)
+    understood = openmm.XmlSerializer.serialize(system)
+    _require_numbers(ElementTree.fromstring(text), ElementTree.fromstring(understood), path)
     _require_free(system, path)
-    if system.getNumConstraints() and not release_constraints:
-        raise InputError(
-            f"'{path}' constrains {system.getNumConstraints()} bonds, which would remove degrees of freedom: "
-            "build it without constraints, or release them (their bonds then need a bond force)."
-        )
-    while system.getNumConstraints():
-        system.removeConstraint(system.getNumConstraints() - 1)
+    _release_constraints(system, path, release_constraints)
     return system
 
 
-def _require_particles(system: openmm.System, molecule: Molecule, path: Path) -> None:
+def _require_numbers(given: ElementTree.Element, understood: ElementTree.Element, path: Path) -> None:
+    """OpenMM reads a word in the place of a number as 0: compare with what it writes for what it read."""
+    for key, value in given.attrib.items():
+        if _is_number(understood.get(key, value)) and not _is_number(value):
+            raise InputError(f"'{path}' has {key}=\"{value}\" in <{given.tag}>: give a number.")
+    if len(given) == len(understood):
+        for child, counterpart in zip(given, understood, strict=True):
+            _require_numbers(child, counterpart, path)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _require_free(system: openmm.System, path: Path) -> None:
+    for force in system.getForces():
+        if "Barostat" in type(force).__name__:
+            raise InputError(f"'{path}' has a barostat: remove it, a single molecule has no pressure.")
+    if system.usesPeriodicBoundaryConditions():
+        raise InputError(f"'{path}' is periodic: build it without a box (NoCutoff) for a single molecule.")
+
+
+def _release_constraints(system: openmm.System, path: Path, allowed: bool) -> None:
+    constraints = [system.getConstraintParameters(k) for k in range(system.getNumConstraints())]
+    if constraints and not allowed:
+        raise InputError(
+            f"'{path}' constrains {len(constraints)} distances, which removes degrees of freedom: "
+            "build it without constraints, or ask for their release."
+        )
+    held = {
+        frozenset(force.getBondParameters(k)[:2])
+        for force in system.getForces()
+        if isinstance(force, openmm.HarmonicBondForce | openmm.CustomBondForce)
+        for k in range(force.getNumBonds())
+    }
+    for first, second, _ in constraints:
+        if frozenset((first, second)) not in held:
+            raise InputError(
+                f"'{path}' holds particles {first} and {second} by a constraint alone, which cannot be "
+                "released: build it without constraints or with flexibleConstraints=True."
+            )
+    for k in reversed(range(len(constraints))):
+        system.removeConstraint(k)
+
+
+def total_charge(system: openmm.System) -> int:
+    """The charge of all particles in units of e, 0 where no NonbondedForce gives charges."""
+    charges = [
+        force.getParticleParameters(k)[0]._value
+        for force in system.getForces()
+        if isinstance(force, openmm.NonbondedForce)
+        for k in range(force.getNumParticles())
+    ]
+    return round(sum(charges))
+
+
+def require_matching(system: openmm.System, molecule: Molecule, path: Path) -> None:
+    """InputError unless the particles are the molecule's atoms in their order, by number and mass."""
     if system.getNumParticles() != molecule.n_atoms:
         raise InputError(
             f"'{path}' has {system.getNumParticles()} particles, but '{molecule.smiles}' has "
@@ -64,14 +123,6 @@ def _require_particles(system: openmm.System, molecule: Molecule, path: Path) ->
             f"'{path}' gives particle {index} the mass {masses[index]:g}, but the molecule has {symbol} "
             "there: give both in one atom order."
         )
-
-
-def _require_free(system: openmm.System, path: Path) -> None:
-    for force in system.getForces():
-        if "Barostat" in type(force).__name__:
-            raise InputError(f"'{path}' has a barostat: remove it, a single molecule has no pressure.")
-    if system.usesPeriodicBoundaryConditions():
-        raise InputError(f"'{path}' is periodic: build it without a box (NoCutoff) for a single molecule.")
 
 
 def require_finite_energy(system: openmm.System, molecule: Molecule, what: str) -> None:

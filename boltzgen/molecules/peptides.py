@@ -125,6 +125,15 @@ def _hydrogen_names(parent: str, residue: str, count: int) -> list[str]:
     return [f"{base}{k}" for k in range(start, start + count)]
 
 
+def is_peptide_pdb(path: str | Path) -> bool:
+    """Whether every residue of a PDB file bears a name that stands for an amino acid or a cap."""
+    if not Path(path).is_file():
+        raise InputError(f"There is no file '{path}'.")
+    lines = Path(path).read_text(errors="replace").splitlines()
+    names = {line[17:20].strip() for line in lines if line.startswith(("ATOM", "HETATM"))}
+    return bool(names) and names <= {*RESIDUES, *ALIASES}
+
+
 def read_pdb(path: str | Path) -> Chem.Mol:
     """The peptide of a PDB file (one chain of the residues above), in the file's atom order, with positions.
 

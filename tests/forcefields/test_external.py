@@ -4,10 +4,11 @@ import re
 
 import numpy as np
 import openmm
+import openmm.app
 import pytest
 
 from boltzgen.errors import InputError
-from boltzgen.forcefields.external import read_system, require_finite_energy
+from boltzgen.forcefields.external import read_system, require_finite_energy, require_matching
 from boltzgen.forcefields.mmff import mmff_system
 from boltzgen.molecules.molecule import Molecule
 from tests.forcefields.openmm_reference import energies
@@ -26,24 +27,35 @@ def write(path, system):
 def test_a_written_system_comes_back_equal(tmp_path, molecule):
     system = mmff_system(molecule)
     x = molecule.seed_conformers(2)
-    read = read_system(write(tmp_path / "system.xml", system), molecule)
+    read = read_system(write(tmp_path / "system.xml", system))
+    require_matching(read, molecule, tmp_path)
     np.testing.assert_array_equal(energies(read, x), energies(system, x))
 
 
 def test_constraints_are_refused_or_released(tmp_path, molecule):
     system = mmff_system(molecule)
-    system.addConstraint(0, 1, 0.15)
+    i, j = molecule.bonds[0]
+    system.addConstraint(i, j, 0.15)
     path = write(tmp_path / "system.xml", system)
-    with pytest.raises(InputError, match="constrains 1 bonds"):
-        read_system(path, molecule)
-    assert read_system(path, molecule, release_constraints=True).getNumConstraints() == 0
+    with pytest.raises(InputError, match="constrains 1 distances"):
+        read_system(path)
+    assert read_system(path, release_constraints=True).getNumConstraints() == 0
+
+
+def test_constraints_that_alone_hold_atoms_are_not_released(tmp_path):
+    molecule = Molecule.from_sequence("ACE-ALA-NME")
+    field = openmm.app.ForceField("amber14/protein.ff14SB.xml")
+    system = field.createSystem(molecule.to_openmm_topology(), constraints=openmm.app.HBonds)
+    path = write(tmp_path / "system.xml", system)
+    with pytest.raises(InputError, match="by a constraint alone"):
+        read_system(path, release_constraints=True)
 
 
 def test_repartitioned_hydrogen_masses_are_taken(tmp_path, molecule):
     system = mmff_system(molecule)
     system.setParticleMass(2, molecule.masses[2] - 2)
     system.setParticleMass(8, molecule.masses[8] + 2)
-    assert read_system(write(tmp_path / "system.xml", system), molecule).getNumParticles() == 9
+    require_matching(read_system(write(tmp_path / "system.xml", system)), molecule, tmp_path)
 
 
 def with_box(system):
@@ -72,17 +84,18 @@ def test_unusable_systems_are_named(tmp_path, molecule, spoil, sentence):
     system = mmff_system(molecule)
     spoil(system)
     with pytest.raises(InputError, match=sentence):
-        read_system(write(tmp_path / "system.xml", system), molecule)
+        require_matching(read_system(write(tmp_path / "system.xml", system)), molecule, tmp_path)
 
 
 def test_unreadable_files_are_named(tmp_path, molecule):
     text = openmm.XmlSerializer.serialize(mmff_system(molecule))
     (tmp_path / "word.xml").write_text(re.sub(r'mass="[\d.]+"', 'mass="heavy"', text, count=1))
+    (tmp_path / "deep.xml").write_text(re.sub(r'param1="[-\d.e]+"', 'param1="stiff"', text, count=1))
     (tmp_path / "cut.xml").write_text(text[: len(text) // 2])
     (tmp_path / "other.xml").write_text(openmm.XmlSerializer.serialize(openmm.VerletIntegrator(0.001)))
-    for name in ("word.xml", "cut.xml", "other.xml", "missing.xml"):
+    for name in ("word.xml", "deep.xml", "cut.xml", "other.xml", "missing.xml"):
         with pytest.raises(InputError, match=name):
-            read_system(tmp_path / name, molecule)
+            read_system(tmp_path / name)
 
 
 def test_parameters_that_give_no_energy_are_refused(molecule):
