@@ -21,7 +21,7 @@ N_BINS = 180
 KERNEL_WIDTH = math.radians(8.0)
 LEAST_DIP = 0.6  # a minimum splits two states if it is lower than this share of the lower maximum
 LEAST_POPULATION = 2e-3
-SYN, GAUCHE, CLINAL = (math.radians(limit) for limit in (30.0, 90.0, 150.0))  # Klyne and Prelog 1960
+SYN, GAUCHE, ANTICLINAL = (math.radians(limit) for limit in (30.0, 90.0, 150.0))  # Klyne and Prelog 1960
 
 
 @dataclass(frozen=True)
@@ -201,4 +201,4 @@ def _name(centre: float) -> str:
         return "syn"
     if size <= GAUCHE:
         return f"gauche{sign}"
-    return f"clinal{sign}" if size <= CLINAL else "anti"
+    return f"anticlinal{sign}" if size <= ANTICLINAL else "anti"

@@ -3,8 +3,8 @@
 Conformers differ by rotation about single bonds, by ring pucker and by the inversion of ring nitrogens.
 Rotors whose three substituents are alike (CH₃, CF₃, t-Bu) look the same in every state and are left out;
 double bonds keep their stereo. Each end of a torsion points at what the labels of equivalent atoms do not
-change: a substituent unlike the others, else the mean of two alike (NH₂), or, in a plane, either of them with
-half the period (phenyl).
+change: a substituent unlike the others, the one with the largest branch if there are several; else the mean
+of two alike (NH₂), or, in a plane, either of them with half the period (phenyl).
 """
 
 from __future__ import annotations
@@ -107,13 +107,19 @@ def _reference(
         alike.setdefault(graph.classes[atom], []).append(atom)
     single = [atoms[0] for atoms in alike.values() if len(atoms) == 1]
     if single:
-        return (max(single, key=lambda a: (rdmol.GetAtomWithIdx(a).GetAtomicNum(), -a)),), False
+        return (max(single, key=lambda a: _precedence(rdmol, graph, centre, a)),), False
     pairs = [atoms for atoms in alike.values() if len(atoms) == 2]
     if not pairs:
         return None
     if hybridization == Chem.HybridizationType.SP2:
         return (pairs[0][0],), True
     return tuple(pairs[0]), False
+
+
+def _precedence(rdmol: Chem.Mol, graph: MolecularGraph, centre: int, atom: int) -> tuple[int, int, int]:
+    """The main chain first: the larger branch, then the heavier atom, then the lower index."""
+    branch = graph.component(atom, without=(centre,))
+    return len(branch), rdmol.GetAtomWithIdx(atom).GetAtomicNum(), -atom
 
 
 def _ring(molecule: Molecule) -> list[Torsion]:

@@ -84,3 +84,9 @@ def test_wrapping_keeps_the_upper_end():
     angles = np.array([-math.pi, math.pi, 3 * math.pi, 0.0, -3.5 * math.pi])
     expected = [math.pi, math.pi, math.pi, 0.0, 0.5 * math.pi]
     assert wrapped(angles) == pytest.approx(expected)
+
+
+def test_a_peptides_torsions_run_along_its_backbone():
+    molecule = Molecule.from_smiles("CC(=O)N[C@@H](C)C(=O)NC")
+    chosen = {(*t.start, *t.axis, *t.end) for t in conformer_torsions(molecule)}
+    assert chosen == {(0, 1, 3, 4), (1, 3, 4, 6), (3, 4, 6, 8), (4, 6, 8, 9)}
