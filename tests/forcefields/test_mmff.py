@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import openmm
 import pytest
 from rdkit.Chem import rdForceFieldHelpers
 
@@ -12,32 +11,22 @@ from boltzgen.forcefields.mmff import mmff_properties, mmff_system
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.stereo import conformer
 from boltzgen.units import KJ_PER_KCAL
+from tests.forcefields.openmm_reference import energies
 
 LINES = [line.split() for line in (Path(__file__).parents[1] / "molecules.smi").read_text().splitlines()]
 SMILES = {name: smiles for smiles, name in LINES}
 
 
-def openmm_energies(system, positions):
-    """kJ/mol [n] on OpenMM's Reference platform."""
-    platform = openmm.Platform.getPlatformByName("Reference")
-    context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform)
-    energies = []
-    for x in positions:
-        context.setPositions(x)
-        energies.append(context.getState(getEnergy=True).getPotentialEnergy()._value)
-    return np.array(energies)
-
-
-def rdkit_energies(molecule, positions, variant):
+def rdkit_mmff(molecule, positions, variant):
     """kJ/mol [n] of RDKit's MMFF implementation."""
     properties = mmff_properties(molecule, variant)
-    energies = []
+    found = []
     for x in positions:
         rdmol = type(molecule.rdmol)(molecule.rdmol)
         rdmol.RemoveAllConformers()
         rdmol.AddConformer(conformer(x), assignId=True)
-        energies.append(rdForceFieldHelpers.MMFFGetMoleculeForceField(rdmol, properties).CalcEnergy())
-    return np.array(energies) * KJ_PER_KCAL
+        found.append(rdForceFieldHelpers.MMFFGetMoleculeForceField(rdmol, properties).CalcEnergy())
+    return np.array(found) * KJ_PER_KCAL
 
 
 def five_conformers(molecule):
@@ -53,8 +42,8 @@ def five_conformers(molecule):
 def test_energy_equals_rdkit(name, variant):
     molecule = Molecule.stereoisomers(SMILES[name])[0]
     positions = five_conformers(molecule)
-    expected = rdkit_energies(molecule, positions, variant)
-    actual = openmm_energies(mmff_system(molecule, variant), positions)
+    expected = rdkit_mmff(molecule, positions, variant)
+    actual = energies(mmff_system(molecule, variant), positions)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 * KJ_PER_KCAL)
 
 
@@ -64,7 +53,7 @@ def test_every_atom_pair_and_force_is_finite_in_a_clash():
     seed = molecule.seed_conformers(1)[0]
     flat = seed * np.array([1.0, 1.0, 0.0])
     clashing = np.array([flat, 0.3 * seed, seed + 0.1 * random.normal(size=seed.shape)])
-    assert np.isfinite(openmm_energies(mmff_system(molecule), clashing)).all()
+    assert np.isfinite(energies(mmff_system(molecule), clashing)).all()
 
 
 @pytest.mark.parametrize(("smiles", "reason"), [("[H][H]", "bonding pattern"), ("CB(O)O", "element B")])
