@@ -8,7 +8,7 @@ import openmm
 import torch
 from openmm import unit
 
-from .terms import ClusterTerm
+from .cluster import ClusterTerm
 
 Globals = Mapping[str, float]
 

@@ -13,15 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from .algebra import ZERO, Node, add, call, constant, gradient, mul, select, variable, variables
+from .cluster import BLOCK, full
 from .expressions import Scope, parse
 from .native_born import born_kernel
 from .tables import Table, pack
-from .terms import BLOCK, full
 from .torch_code import SMALLEST_DIVISOR, torch_function
 
 SINGLE, PAIR, PAIR_NO_EXCLUSIONS = "single", "pair", "pair without exclusions"
@@ -64,7 +65,7 @@ class BornTerm:
     constants: Mapping[str, float] = field(default_factory=dict)
     tables: Mapping[str, Table] = field(default_factory=dict)
 
-    kind = "born"
+    kind: ClassVar[str] = "born"
 
     @cached_property
     def pairs(self) -> dict[str, Tensor]:
@@ -213,6 +214,20 @@ class BornTerm:
     @cached_property
     def _functions(self) -> dict:
         return {}
+
+    def state(self) -> dict[str, Any]:
+        """Arguments that build the term again."""
+        return {
+            "name": self.name,
+            "parameter_names": list(self.parameter_names),
+            "parameters": self.parameters,
+            "values": [tuple(value) for value in self.values],
+            "energies": [tuple(energy) for energy in self.energies],
+            "exclusions": [tuple(pair) for pair in self.exclusions],
+            "cutoff": self.cutoff,
+            "constants": dict(self.constants),
+            "tables": {name: table.state() for name, table in self.tables.items()},
+        }
 
     def native_source(self, dtype: torch.dtype) -> str:
         """C++ kernel of this term."""

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import openmm
 
 from .bonded import Globals, cluster_term
+from .cluster import ClusterTerm
 from .tabulated import read_tables
-from .terms import ClusterTerm
 
 
 def constants_of(force: openmm.Force, given: Globals) -> dict[str, float]:

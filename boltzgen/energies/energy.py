@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 
@@ -15,7 +16,8 @@ from ..errors import EvaluationError, InputError
 from .native import NativeEnergy
 from .native_code import SCALARS
 from .native_library import find_compiler
-from .term import Term
+from .storage import read_terms, write_terms
+from .term import NativeTerm, Term
 
 
 class Energy(torch.nn.Module):
@@ -38,6 +40,16 @@ class Energy(torch.nn.Module):
         self.compiled = compiled
         self._native: dict[torch.dtype, NativeEnergy] = {}
 
+    def save(self, path: str | os.PathLike) -> None:
+        """One file that ``load`` reads with torch alone: expressions and numbers, no code."""
+        write_terms(path, self.n_atoms, self.terms.values())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, compiled: str | bool = "auto") -> Energy:
+        """The energy saved in ``path``. Raises InputError where it is not one."""
+        n_atoms, terms = read_terms(path)
+        return cls(n_atoms, terms, compiled)
+
     def forward(self, x: Float[Tensor, "3 atoms batch"]) -> Float[Tensor, " batch"]:
         """Energies in kJ/mol; differentiable once."""
         return _EnergyFunction.apply(x, self)
@@ -47,32 +59,34 @@ class Energy(torch.nn.Module):
         self, x: Float[Tensor, "3 atoms batch"]
     ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "3 atoms batch"]]:
         """Energies in kJ/mol and their gradients in kJ/mol/nm, without an autograd graph."""
-        if x.device.type == "cpu" and x.dtype in SCALARS and x.shape[2] and self._wants_machine_code():
-            native = self._machine_code(x.dtype)
-            if native is not None:
-                return native(x)
-        energy, gradient = x.new_zeros(x.shape[2]), torch.zeros_like(x)
-        for term in self.terms.values():
+        native = self._machine_code(x)
+        if native is None:
+            energy, gradient, terms = x.new_zeros(x.shape[2]), torch.zeros_like(x), list(self.terms.values())
+        else:
+            energy, gradient = native(x)
+            terms = [term for term in self.terms.values() if not isinstance(term, NativeTerm)]
+        for term in terms:
             e, g = term.energy_and_gradient(x)
             energy += e
             gradient += g
-        return _finite(energy, gradient)
+        return _finite(x, energy, gradient) if terms else (energy, gradient)
 
-    def _machine_code(self, dtype: torch.dtype) -> NativeEnergy | None:
-        if dtype not in self._native:
+    def _machine_code(self, x: Tensor) -> NativeEnergy | None:
+        """The terms as machine code for these positions; None where it cannot be had or is not wanted."""
+        if x.device.type != "cpu" or x.dtype not in SCALARS or not x.shape[2] or self.compiled is False:
+            return None
+        if self.compiled == "auto" and (not can_compile() or find_compiler() is None):
+            return None
+        if x.dtype not in self._native:
+            native = [term for term in self.terms.values() if isinstance(term, NativeTerm)]
             try:
-                self._native[dtype] = NativeEnergy(list(self.terms.values()), self.n_atoms, dtype)
+                self._native[x.dtype] = NativeEnergy(native, self.n_atoms, x.dtype)
             except EvaluationError as error:
                 if self.compiled is True:
                     raise
                 self.compiled = False
                 warnings.warn(f"energies run uncompiled, ten times slower: {error}", stacklevel=2)
-        return self._native.get(dtype)
-
-    def _wants_machine_code(self) -> bool:
-        if self.compiled == "auto":
-            return can_compile() and find_compiler() is not None
-        return bool(self.compiled)
+        return self._native.get(x.dtype)
 
     @torch.no_grad()
     def term_energies(self, x: Float[Tensor, "3 atoms batch"]) -> dict[str, Float[Tensor, " batch"]]:
@@ -90,8 +104,8 @@ def _with_unique_names(terms: Sequence[Term]) -> dict[str, Term]:
     return named
 
 
-def _finite(energy: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    sound = torch.isfinite(energy) & torch.isfinite(gradient).all(dim=1).all(dim=0)
+def _finite(x: Tensor, energy: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    sound = torch.isfinite(energy) & (torch.isfinite(gradient) & torch.isfinite(x)).all(dim=1).all(dim=0)
     if sound.all():
         return energy, gradient
     return energy.masked_fill(~sound, torch.inf), gradient.masked_fill(~sound, 0.0)

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..errors import EvaluationError
 from .native_code import LANES, driver_source
 from .native_library import load_libraries
-from .term import Term
+from .term import NativeTerm
 
 _WORTH_A_THREAD = 4 * LANES  # conformations; waking a thread costs about as much as a few blocks
 
@@ -33,7 +33,7 @@ class _Kernel(ctypes.Structure):
 class NativeEnergy:
     """Sum of terms in one precision, as machine code. Raises EvaluationError where it cannot be compiled."""
 
-    def __init__(self, terms: Sequence[Term], n_atoms: int, dtype: torch.dtype) -> None:
+    def __init__(self, terms: Sequence[NativeTerm], n_atoms: int, dtype: torch.dtype) -> None:
         self.n_atoms, self.dtype = n_atoms, dtype
         driver, *libraries = load_libraries([driver_source(dtype), *(t.native_source(dtype) for t in terms)])
         self._evaluate = driver.evaluate

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .algebra import ZERO, Node, variables
-from .native_code import KERNEL_HEAD, TableFunctions, prelude, statements
+from .native_code import KERNEL_HEAD, LANE_LOOP, TableFunctions, indented, prelude, statements
 from .tables import Table
 from .torch_code import SMALLEST_DIVISOR
 
@@ -92,17 +92,20 @@ class _Printer:
         )
 
     def _over_atoms(self, outputs: Sequence[Node], uses: Sequence[str]) -> list[str]:
-        lines = [
-            "  for (int64_t i = 0; i < n; ++i) {",
-            f"    const T* p1 = k->parameters + i * {self.n_parameters};",
-            "    #pragma omp simd",
-            "    for (int l = 0; l < LANES; ++l) {",
-        ]
-        names = self._names(outputs, "i", "i", False)
+        """A loop over atoms i that evaluates the graphs and puts each result to its use."""
+        names = self._names("i", "i")
         names |= {axis: f"x[(3 * i + {row}) * LANES + l]" for row, axis in enumerate("xyz")}
         for m in range(len(self.graphs.derived)):
             names[f"weight{m}"] = f"slopes[{len(self.graphs.sums) + m} * plane + i * row + l]"
-        return [*lines, *self._stage(outputs, names, uses), "    }", "  }"]
+        uniform, lanes = self._stage(outputs, names, uses, "a")
+        return [
+            "  for (int64_t i = 0; i < n; ++i) {",
+            f"    const T* p1 = k->parameters + i * {self.n_parameters};",
+            *indented(2, [*uniform, *LANE_LOOP]),
+            *indented(3, lanes),
+            "    }",
+            "  }",
+        ]
 
     def _over_pairs(
         self,
@@ -113,53 +116,63 @@ class _Printer:
     ) -> list[str]:
         """A loop over pairs i, j; each stage is (graphs, whether the two atoms change roles, uses)."""
         pairs, count = ("kept", "k->count") if kind == "pair" else ("everything", "all")
-        lines = [
-            f"  for (int64_t c = 0; c < {count}; ++c) {{",
-            f"    const int64_t i = {pairs}[2 * c], j = {pairs}[2 * c + 1];",
-            f"    const T *p1 = k->parameters + i * {self.n_parameters}, "
-            f"*p2 = k->parameters + j * {self.n_parameters};",
-            "    const T *X1 = x + 3 * i * LANES, *X2 = x + 3 * j * LANES;",
-            "    T *F1 = f + 3 * i * LANES, *F2 = f + 3 * j * LANES;",
-            "    #pragma omp simd",
-            "    for (int l = 0; l < LANES; ++l) {",
-            "      const T dx = X1[l] - X2[l], dy = X1[LANES + l] - X2[LANES + l];",
-            "      const T dz = X1[2 * LANES + l] - X2[2 * LANES + l];",
-            "      const T r = sqrt_(dx * dx + dy * dy + dz * dz);",
-            "      T by_r = T(0);",
+        before = [
+            f"const int64_t i = {pairs}[2 * c], j = {pairs}[2 * c + 1];",
+            f"const T* p1 = k->parameters + i * {self.n_parameters};",
+            f"const T* p2 = k->parameters + j * {self.n_parameters};",
+            "const T *X1 = x + 3 * i * LANES, *X2 = x + 3 * j * LANES;",
+            "T *F1 = f + 3 * i * LANES, *F2 = f + 3 * j * LANES;",
         ]
-        for outputs, swapped, uses in stages:
-            names = self._names(outputs, "i", "j", swapped)
-            lines += ["      {", *self._stage(outputs, names | {"r": "r"}, uses), "      }"]
-        lines += [f"      {line}" for line in extra]
+        inside = [
+            "const T dx = X1[l] - X2[l], dy = X1[LANES + l] - X2[LANES + l];",
+            "const T dz = X1[2 * LANES + l] - X2[2 * LANES + l];",
+            "const T r = sqrt_(dx * dx + dy * dy + dz * dz);",
+            "T by_r = T(0);",
+        ]
+        for number, (outputs, swapped, uses) in enumerate(stages):
+            names = self._names("j", "i") if swapped else self._names("i", "j")
+            uniform, lanes = self._stage(outputs, names | {"r": "r"}, uses, "ab"[number])
+            before += uniform
+            inside += lanes
+        inside += extra
         if moves:
-            lines.append(f"      const T along = by_r / max_(r, T({SMALLEST_DIVISOR!r}));")
+            inside.append(f"const T along = by_r / max_(r, T({SMALLEST_DIVISOR!r}));")
             for axis, d in enumerate(("dx", "dy", "dz")):
-                lines.append(f"      F1[{axis} * LANES + l] += along * {d};")
-                lines.append(f"      F2[{axis} * LANES + l] -= along * {d};")
-        return [*lines, "    }", "  }"]
+                inside.append(f"F1[{axis} * LANES + l] += along * {d};")
+                inside.append(f"F2[{axis} * LANES + l] -= along * {d};")
+        return [
+            f"  for (int64_t c = 0; c < {count}; ++c) {{",
+            *indented(2, [*before, *LANE_LOOP]),
+            *indented(3, inside),
+            "    }",
+            "  }",
+        ]
 
-    def _names(self, outputs: Sequence[Node], first: str, second: str, swapped: bool) -> dict[str, str]:
-        """C++ of each variable of the graphs; if swapped, the second atom has role 1 and the first role 2."""
-        used = set().union(*(variables(output) for output in outputs)) if outputs else set()
+    def _names(self, first: str, second: str) -> dict[str, str]:
+        """C++ of the variables of the atom in role 1 and of the one in role 2."""
         names: dict[str, str] = {}
-        for role, (atom, pointer) in enumerate(((first, "p1"), (second, "p2")), start=1):
-            side = 3 - role if swapped else role
-            names |= {f"parameter{c}_{side}": f"{pointer}[{c}]" for c in range(self.n_parameters)}
+        for role, atom in ((1, first), (2, second)):
+            pointer = "p2" if atom == "j" else "p1"
+            names |= {f"parameter{c}_{role}": f"{pointer}[{c}]" for c in range(self.n_parameters)}
             names |= {
-                f"value{m}_{side}": f"values[{m} * plane + {atom} * row + l]"
+                f"value{m}_{role}": f"values[{m} * plane + {atom} * row + l]"
                 for m in range(self.graphs.n_values)
-                if f"value{m}_{side}" in used
             }
         return names
 
-    def _stage(self, outputs: Sequence[Node], names: Mapping[str, str], uses: Sequence[str]) -> list[str]:
-        """Loads, arithmetic and uses of the results; a result that is always zero is not used."""
+    def _stage(
+        self, outputs: Sequence[Node], names: Mapping[str, str], uses: Sequence[str], prefix: str
+    ) -> tuple[list[str], list[str]]:
+        """Code before the loop over lanes and in it; a result that is always zero is not used."""
         used = sorted(set().union(*(variables(output) for output in outputs))) if outputs else []
-        loads = [f"        const T in_{name} = {names[name]};" for name in used]
-        body, results = statements(outputs, {name: f"in_{name}" for name in used}, "        ", self.tables)
+        local = {name: f"{prefix}_{name}" for name in used}
+        loads = {name: f"const T {local[name]} = {names[name]};" for name in used}
+        code = statements(outputs, local, self.tables, prefix)
         written = [
-            f"        {use.format(result)}"
-            for use, result, output in zip(uses, results, outputs, strict=True)
+            use.format(result)
+            for use, result, output in zip(uses, code.outputs, outputs, strict=True)
             if output is not ZERO or " += " not in use
         ]
-        return [*loads, *body, *written]
+        uniform = [line for name, line in loads.items() if name.startswith("parameter")]
+        varying = [line for name, line in loads.items() if not name.startswith("parameter")]
+        return [*uniform, *code.uniform], [*varying, *code.lanes, *written]

@@ -6,7 +6,8 @@ walks over its clusters and adds energy and gradient of all lanes at once. Nothi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -51,10 +52,13 @@ _TEMPLATES = {
 KERNEL_HEAD = """extern "C" void run(
     const Kernel* k, const T* __restrict x, T* __restrict f, T* __restrict e) {"""
 
+LANE_LOOP = ["#pragma omp simd", "for (int l = 0; l < LANES; ++l) {"]
+
 
 def prelude(dtype: torch.dtype) -> str:
     """Types and functions that every kernel of this precision uses."""
     scalar = SCALARS[dtype]
+    largest = "__FLT_MAX__" if dtype == torch.float32 else "__DBL_MAX__"
     suffix = "f" if dtype == torch.float32 else ""
     one = "".join(f"SIMD {scalar} {name}{suffix}({scalar}) noexcept;\n" for name in _MATHEMATICS)
     two = "".join(
@@ -84,6 +88,7 @@ extern "C" {{
 {one}{two}}}
 typedef {scalar} T;
 enum {{ LANES = {LANES} }};
+static const T LARGEST = {largest};
 {renamed}INLINE T min_(T a, T b) {{ return a < b ? a : b; }}
 INLINE T max_(T a, T b) {{ return a > b ? a : b; }}
 struct Kernel {{
@@ -124,13 +129,11 @@ extern "C" int evaluate(const Kernel* kernels, int64_t n_kernels, int64_t n_atom
       kernels[k].run(kernels + k, x, f, energy);
       for (int lane = 0; lane < LANES; ++lane) total[lane] += energy[lane];
     }
-    // 0 · value is NaN for what is not finite: such a conformation gets +inf and no gradient
-    alignas(64) T unsound[LANES];
-    for (int lane = 0; lane < LANES; ++lane) unsound[lane] = T(0) * T(total[lane]);
+    // comparisons with NaN are false: what is not finite gets +inf and no gradient
+    int32_t keep[LANES];
+    for (int lane = 0; lane < LANES; ++lane) keep[lane] = fabs_(T(total[lane])) <= LARGEST;
     for (int64_t row = 0; row < rows; ++row)
-      for (int lane = 0; lane < LANES; ++lane) unsound[lane] += T(0) * f[row * LANES + lane];
-    bool keep[LANES];
-    for (int lane = 0; lane < LANES; ++lane) keep[lane] = unsound[lane] == T(0);
+      for (int lane = 0; lane < LANES; ++lane) keep[lane] &= (fabs_(f[row * LANES + lane]) <= LARGEST) & (fabs_(x[row * LANES + lane]) <= LARGEST);
     for (int64_t lane = 0; lane < width; ++lane)
       energies[start + lane] = keep[lane] ? T(total[lane]) : T(__builtin_inf());
     for (int64_t axis = 0; axis < 3; ++axis)
@@ -164,27 +167,52 @@ class TableFunctions:
         return f"{function}(k->tables, {', '.join(arguments)})"
 
 
+@dataclass(frozen=True)
+class Statements:
+    """Straight-line C++: what is the same for every lane, what is not, and the names of the outputs."""
+
+    uniform: list[str]
+    lanes: list[str]
+    outputs: list[str]
+
+
 def statements(
-    outputs: Sequence[Node], names: Mapping[str, str], indent: str, tables: TableFunctions
-) -> tuple[list[str], list[str]]:
-    """Assignments that compute the outputs from C++ names of the variables; and the outputs' names."""
+    outputs: Sequence[Node], names: Mapping[str, str], tables: TableFunctions, prefix: str = "v"
+) -> Statements:
+    """Assignments that compute the outputs from C++ names of the variables.
+
+    What depends on parameters alone is computed once for all lanes.
+    """
     known: dict[int, str] = {}
-    lines = []
+    varying: set[int] = set()
+    uniform, lanes = [], []
     for n in topological(outputs):
         if n.op == "variable":
             known[id(n)] = names[str(n.value)]
+            if not str(n.value).startswith("parameter"):
+                varying.add(id(n))
         elif n.op == "constant":
             known[id(n)] = f"T({n.value!r})"
         else:
             arguments = [known[id(a)] for a in n.args]
-            known[id(n)] = f"v{len(known)}"
+            known[id(n)] = f"{prefix}{len(known)}"
             if n.op == "table":
-                lines.append(f"{indent}const T {known[id(n)]} = {tables.call(n, arguments)};")
-                continue
-            function = "fabs" if n.op == "abs" else n.op
-            template = _TEMPLATES.get(n.op, f"{function}_({', '.join(['{}'] * len(arguments))})")
-            lines.append(f"{indent}const T {known[id(n)]} = {template.format(*arguments)};")
-    return lines, [known[id(n)] for n in outputs]
+                value = tables.call(n, arguments)
+            else:
+                function = "fabs" if n.op == "abs" else n.op
+                template = _TEMPLATES.get(n.op, f"{function}_({', '.join(['{}'] * len(arguments))})")
+                value = template.format(*arguments)
+            line = f"const T {known[id(n)]} = {value};"
+            if any(id(a) in varying for a in n.args):
+                varying.add(id(n))
+                lanes.append(line)
+            else:
+                uniform.append(line)
+    return Statements(uniform, lanes, [known[id(n)] for n in outputs])
+
+
+def indented(depth: int, lines: Iterable[str]) -> list[str]:
+    return ["  " * depth + line for line in lines]
 
 
 def cluster_kernel(
@@ -194,28 +222,32 @@ def cluster_kernel(
     names = {f"{axis}{p + 1}": f"{axis}{p + 1}" for p in range(particles) for axis in "xyz"}
     names |= {f"parameter{i}": f"q{i}" for i in range(n_parameters)}
     functions = TableFunctions(tables)
-    body, (energy, *slopes) = statements(graphs, names, "      ", functions)
-    lines = [prelude(dtype), *functions.sources.values()]
-    lines.append(
-        'extern "C" void run(const Kernel* k, const T* __restrict x, T* __restrict f, T* __restrict e) {'
-    )
-    lines.append("  for (int64_t c = 0; c < k->count; ++c) {")
-    lines.append(f"    const int32_t* a = k->atoms + c * {particles};")
-    lines.append(f"    const T* p = k->parameters + c * {n_parameters};")
-    lines.extend(f"    const T q{i} = p[{i}];" for i in range(n_parameters))
+    code = statements(graphs, names, functions)
+    energy, *slopes = code.outputs
+    before = [
+        f"const int32_t* a = k->atoms + c * {particles};",
+        f"const T* p = k->parameters + c * {n_parameters};",
+    ]
+    before += [f"const T q{i} = p[{i}];" for i in range(n_parameters)]
+    inside = []
     for p in range(particles):
-        lines.append(f"    const T* X{p + 1} = x + a[{p}] * 3 * LANES;")
-        lines.append(f"    T* F{p + 1} = f + a[{p}] * 3 * LANES;")
-    lines.append("    #pragma omp simd")
-    lines.append("    for (int l = 0; l < LANES; ++l) {")
-    for p in range(particles):
-        for row, axis in enumerate("xyz"):
-            lines.append(f"      const T {axis}{p + 1} = X{p + 1}[{row} * LANES + l];")
-    lines.extend(body)
-    lines.append(f"      e[l] += {energy};")
+        before.append(f"const T* X{p + 1} = x + a[{p}] * 3 * LANES;")
+        before.append(f"T* F{p + 1} = f + a[{p}] * 3 * LANES;")
+        inside += [f"const T {axis}{p + 1} = X{p + 1}[{row} * LANES + l];" for row, axis in enumerate("xyz")]
+    inside += [*code.lanes, f"e[l] += {energy};"]
     for column, (slope, graph) in enumerate(zip(slopes, graphs[1:], strict=True)):
         if graph is not ZERO:
             particle, axis_index = divmod(column, 3)
-            lines.append(f"      F{particle + 1}[{axis_index} * LANES + l] += {slope};")
-    lines.extend(["    }", "  }", "}", ""])
-    return "\n".join(lines)
+            inside.append(f"F{particle + 1}[{axis_index} * LANES + l] += {slope};")
+    lines = [
+        prelude(dtype),
+        *functions.sources.values(),
+        KERNEL_HEAD,
+        "  for (int64_t c = 0; c < k->count; ++c) {",
+        *indented(2, [*before, *code.uniform, *LANE_LOOP]),
+        *indented(3, inside),
+        "    }",
+        "  }",
+        "}",
+    ]
+    return "\n".join([*lines, ""])

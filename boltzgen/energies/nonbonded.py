@@ -12,11 +12,11 @@ from ..errors import InputError
 from ..units import COULOMB_CONSTANT
 from .algebra import constant, variable
 from .bonded import Globals, cluster_term, number
+from .cluster import ClusterTerm
 from .custom import constants_of
 from .expressions import Scope, parse
 from .tables import Table
 from .tabulated import read_tables
-from .terms import ClusterTerm
 from .torch_code import torch_function
 
 LENNARD_JONES = "4*epsilon*((sigma/r)^12-(sigma/r)^6)"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,6 +72,9 @@ class Table:
         return torch.stack(
             [torch.zeros_like(t), *(i * t ** (i - 1) / step for i in range(1, self.degree + 1))], -1
         )
+
+    def state(self) -> dict[str, Any]:
+        return asdict(self)
 
     def packed(self) -> Tensor:
         """float64 block for generated code: lower, 1/spacing, cells of each axis, then the coefficients."""

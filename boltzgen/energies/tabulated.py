@@ -12,8 +12,8 @@ from scipy.interpolate import CubicSpline
 
 from ..errors import InputError
 from .bonded import Globals, cluster_term
+from .cluster import ClusterTerm
 from .tables import Table
-from .terms import ClusterTerm
 
 
 def spline_table(values: np.ndarray, limits: Sequence[tuple[float, float]], periodic: bool) -> Table:

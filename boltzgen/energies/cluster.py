@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -106,6 +106,18 @@ class ClusterTerm:
                     particle, axis = divmod(column, 3)
                     forces[axis, :, lanes].index_add_(0, atoms[particle], full(slope, shape, x))
         return energy, forces
+
+    def state(self) -> dict[str, Any]:
+        """Arguments that build the term again."""
+        return {
+            "name": self.name,
+            "expression": self.expression,
+            "atoms": self.atoms,
+            "parameter_names": list(self.parameter_names),
+            "parameters": self.parameters,
+            "constants": self.constants,
+            "tables": {name: table.state() for name, table in self.tables.items()},
+        }
 
     def native_source(self, dtype: torch.dtype) -> str:
         """C++ kernel of this term."""

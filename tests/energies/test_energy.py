@@ -1,0 +1,229 @@
+"""The energy as a torch function: autograd, bad positions, storage, machine code or none; and the target."""
+
+import math
+
+import numpy as np
+import openmm
+import pytest
+import torch
+
+from boltzgen.energies import BoltzmannTarget, Energy
+from boltzgen.energies import energy as energy_module
+from boltzgen.energies.compiler import compile_system
+from boltzgen.errors import EvaluationError, InputError
+from boltzgen.units import GAS_CONSTANT
+
+from . import forces
+from .oracle import batch_last
+
+ALL = [forces.nonbonded, forces.periodic_torsion, forces.harmonic_angle, forces.gbsa_obc, forces.cmap]
+
+
+def system_of_everything() -> openmm.System:
+    system = forces.particles()
+    for make in [*ALL, forces.tabulated_compound_bond, forces.custom_gb]:
+        system.addForce(make())
+    return system
+
+
+def positions(n: int, scale: float = 0.4) -> np.ndarray:
+    return scale * np.random.default_rng(5).normal(size=(n, forces.N_ATOMS, 3))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_gradient_reaches_autograd(compiled):
+    energy = compile_system(system_of_everything(), compiled=compiled)
+    x = batch_last(positions(3)).requires_grad_()
+    weights = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    (energy(x) * weights).sum().backward()
+    _, gradient = energy.energy_and_gradient(x.detach())
+    torch.testing.assert_close(x.grad, gradient * weights)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_impossible_positions_have_infinite_energy_and_no_gradient(compiled, dtype):
+    energy = compile_system(system_of_everything(), compiled=compiled)
+    x = batch_last(positions(6), dtype)
+    x[0, 0, 1] = math.nan
+    x[1, 2, 2] = math.inf
+    x[:, :, 3] = 0.0  # every atom at one point
+    value, gradient = energy.energy_and_gradient(x)
+    assert not bool(torch.isnan(value).any())
+    assert torch.isfinite(value).tolist()[:3] == [True, False, False]
+    assert bool(torch.isfinite(gradient).all())
+    assert float(gradient[:, :, 1:3].abs().max()) == 0.0
+    alone, _ = energy.energy_and_gradient(x[:, :, 4:5])
+    torch.testing.assert_close(value[4:5], alone)
+
+
+@pytest.mark.parametrize("make", [forces.harmonic_angle, forces.periodic_torsion, forces.custom_torsion])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_atoms_in_a_line_have_finite_forces(make, compiled):
+    energy = compile_system(forces.system_with(make), compiled=compiled)
+    line = np.zeros((1, forces.N_ATOMS, 3))
+    line[0, :, 0] = 0.1 * np.arange(forces.N_ATOMS)
+    for dtype in (torch.float32, torch.float64):
+        value, gradient = energy.energy_and_gradient(batch_last(line, dtype))
+        assert bool(torch.isfinite(value).all())
+        assert float(gradient.abs().max()) < 1e6
+
+
+@pytest.mark.parametrize("batch", [0, 1, 2, 15, 16, 17, 200])
+def test_machine_code_agrees_with_torch_for_every_batch_size_and_thread_count(batch):
+    system = system_of_everything()
+    native, plain = compile_system(system, compiled=True), compile_system(system, compiled=False)
+    x = batch_last(positions(batch)) if batch else torch.zeros(3, forces.N_ATOMS, 0, dtype=torch.float64)
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            for a, b in zip(native.energy_and_gradient(x), plain.energy_and_gradient(x), strict=True):
+                torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_single_precision_forces_are_good_to_1e_5():
+    energy = compile_system(system_of_everything(), compiled=True)
+    x = batch_last(positions(64), torch.float32)
+    _, single = energy.energy_and_gradient(x)
+    _, double = energy.energy_and_gradient(x.double())
+    error = (single.double() - double).norm(dim=(0, 1)) / double.norm(dim=(0, 1))
+    assert float(error.median()) < 2e-6
+    assert float(error.max()) < 1e-5
+
+
+def test_saved_energy_is_the_same_energy(tmp_path):
+    energy = compile_system(system_of_everything(), compiled=False)
+    energy.save(tmp_path / "energy.pt")
+    again = Energy.load(tmp_path / "energy.pt", compiled=False)
+    x = batch_last(positions(3))
+    for name, values in energy.term_energies(x).items():
+        torch.testing.assert_close(again.term_energies(x)[name], values, rtol=0, atol=0)
+    torch.testing.assert_close(again(x), energy(x), rtol=0, atol=0)
+
+
+def test_file_that_is_no_energy_is_refused(tmp_path):
+    (tmp_path / "text").write_text("hello")
+    torch.save({"a": 1}, tmp_path / "other.pt")
+    for name in ("text", "other.pt", "missing"):
+        with pytest.raises(InputError, match=name):
+            Energy.load(tmp_path / name)
+
+
+def test_term_energies_add_up_under_unique_names():
+    system = system_of_everything()
+    system.addForce(forces.nonbonded())
+    energy = compile_system(system, compiled=False)
+    terms = energy.term_energies(batch_last(positions(3)))
+    assert "NonbondedForce 2" in terms
+    torch.testing.assert_close(sum(terms.values()), energy(batch_last(positions(3))))
+
+
+def test_without_a_compiler_torch_serves(monkeypatch):
+    monkeypatch.setattr(energy_module, "find_compiler", lambda: None)
+    monkeypatch.setattr(energy_module, "can_compile", lambda: True)
+    energy = compile_system(forces.system_with(forces.nonbonded))
+    assert bool(torch.isfinite(energy(batch_last(positions(2)))).all())
+    with pytest.raises(InputError, match="compiler"):
+        compile_system(forces.system_with(forces.nonbonded), compiled=True)
+
+
+def test_a_compiler_that_fails_is_said_once_and_torch_serves(monkeypatch):
+    def broken(*_):
+        raise EvaluationError("no space left")
+
+    monkeypatch.setattr(energy_module, "NativeEnergy", broken)
+    monkeypatch.setattr(energy_module, "can_compile", lambda: True)
+    energy = compile_system(forces.system_with(forces.nonbonded))
+    x = batch_last(positions(2))
+    with pytest.warns(UserWarning, match="no space left"):
+        value = energy(x)
+    torch.testing.assert_close(energy(x), value)
+
+
+def test_global_parameters_can_be_given():
+    system = forces.system_with(forces.custom_bond)
+    context = openmm.Context(
+        system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference")
+    )
+    context.setParameter("scale", 5.0)
+    context.setPositions(positions(1)[0])
+    expected = context.getState(getEnergy=True).getPotentialEnergy()._value
+    energy = compile_system(system, compiled=False, global_parameters={"scale": 5.0})
+    assert float(energy(batch_last(positions(1)))) == pytest.approx(expected, rel=1e-12)
+
+
+def periodic(system):
+    force = forces.nonbonded(openmm.NonbondedForce.CutoffPeriodic)
+    system.addForce(force)
+
+
+def barostat(system):
+    system.addForce(openmm.MonteCarloBarostat(1.0, 300.0))
+
+
+def constrained(system):
+    system.addConstraint(0, 1, 0.1)
+
+
+def massless(system):
+    system.setParticleMass(3, 0.0)
+
+
+def virtual(system):
+    system.setParticleMass(3, 0.0)
+    system.setVirtualSite(3, openmm.TwoParticleAverageSite(0, 1, 0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (periodic, "box"),
+        (barostat, "box"),
+        (constrained, "constrain"),
+        (massless, "mass"),
+        (virtual, "virtual"),
+    ],
+)
+def test_systems_without_meaning_here_are_refused(change, says):
+    system = forces.particles()
+    change(system)
+    with pytest.raises(InputError, match=says):
+        compile_system(system)
+
+
+def test_constraints_can_be_released():
+    system = forces.system_with(forces.harmonic_bond)
+    constrained(system)
+    compile_system(system, release_constraints=True)
+
+
+def test_target_is_the_energy_in_units_of_kT_and_counts():
+    energy = compile_system(forces.system_with(forces.nonbonded), compiled=False)
+    target = BoltzmannTarget(energy, 300.0)
+    x = torch.tensor(positions(5), requires_grad=True)
+    u = target.reduced_energy(x)
+    torch.testing.assert_close(u, energy(batch_last(positions(5))) / (GAS_CONSTANT * 300.0))
+    u.sum().backward()
+    hot = target.at_temperature(600.0)
+    half, gradient = hot.reduced_energy_and_gradient(x.detach())
+    torch.testing.assert_close(half, u.detach() / 2)
+    torch.testing.assert_close(gradient, x.grad / 2)
+    assert target.evaluations == hot.evaluations == 10
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, math.inf, math.nan])
+def test_temperature_must_be_positive(temperature):
+    energy = compile_system(forces.system_with(forces.nonbonded), compiled=False)
+    with pytest.raises(InputError, match="temperature"):
+        BoltzmannTarget(energy, temperature)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_not_a_number_is_seen_even_beyond_a_cutoff(compiled):
+    energy = compile_system(forces.system_with(forces.custom_nonbonded_cutoff), compiled=compiled)
+    x = batch_last(positions(2))
+    x[:, 0, 0] = math.nan
+    assert torch.isinf(energy(x)).tolist() == [True, False]
