@@ -1,4 +1,4 @@
-"""Density of the whitened stiff coordinates before a flow: normal, or a mixture where there are several basins."""
+"""Density of the whitened stiff coordinates before a flow: normal, or a mixture over several basins."""
 
 from __future__ import annotations
 
@@ -66,11 +66,13 @@ class StiffBase(nn.Module):
 
     multimodal_indices: Tensor
     unimodal_indices: Tensor
+    _like: Tensor
 
     def __init__(self, n_stiff: int, blocks: list[MixtureBlock] | None = None) -> None:
         super().__init__()
         self.n_stiff = n_stiff
-        self.blocks = nn.ModuleList(blocks or [])
+        self.blocks: list[MixtureBlock] = list(blocks or [])
+        self.block_modules = nn.ModuleList(self.blocks)
         several = sorted(int(i) for block in self.blocks for i in block.indices)
         rest = sorted(set(range(n_stiff)) - set(several))
         self.register_buffer("multimodal_indices", torch.tensor(several, dtype=torch.long), persistent=False)

@@ -61,21 +61,21 @@ def build_coordinates(
     wrong = int((~labels.in_order(x, placement)).sum())
     if wrong:
         raise InputError(
-            f"{wrong} of {len(x)} frames of '{molecule.smiles}' show another stereoisomer than the first one: "
+            f"{wrong} of {len(x)} frames of '{molecule.smiles}' show another stereoisomer than the first: "
             "give frames of one stereoisomer."
         )
-    coordinates = MolecularCoordinates(zmatrix, groups, labels, StiffBase(0))
+    coordinates = MolecularCoordinates(zmatrix, groups, labels)
     _whiten(coordinates, graph, molecule, x)
     return coordinates.to(dtype)
 
 
 def _whiten(coordinates: MolecularCoordinates, graph: MolecularGraph, molecule: Molecule, x: Tensor) -> None:
     """Fits whitening and base of ``coordinates`` to frames x [n, atoms, 3] in the domain."""
-    _, raw, log_det = coordinates.raw_coordinates(x.permute(2, 1, 0))
+    _, raw, log_det = coordinates.unbounded.measure(x.permute(2, 1, 0))
     inside = torch.isfinite(log_det)
     raw, x = raw[:, inside], x[inside]
     blocks = blocks_with_basins(graph, _rings(molecule), x)
-    links = coordinates.links()
+    links = coordinates.unbounded.links()
     taken: set[int] = set()
     indices: list[list[int]] = []
     for block in blocks:

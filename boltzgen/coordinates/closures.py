@@ -19,10 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from boltzgen.coordinates.groups import Group
-from boltzgen.coordinates.placement import TINY, Placement
+from boltzgen.coordinates.placement import TINY, Placement, cross
 from boltzgen.coordinates.zmatrix import ZMatrix
 
 SOFTNESS = 0.005  # nm, w above: one tenth of S − D in a closed ring
+
+
+def partner(group: Group) -> int:
+    """The atom across the ring from the first child of ``group``."""
+    assert group.closure is not None
+    return group.closure
 
 
 class ClosurePass(nn.Module):
@@ -36,22 +42,18 @@ class ClosurePass(nn.Module):
     def __init__(self, zmatrix: ZMatrix, groups: list[Group]) -> None:
         super().__init__()
         rank = {atom: k for k, atom in enumerate(zmatrix.order)}
-        pairs = [(g.children[0], g.closure) for g in groups]
-        needed = [atom for (_, p), g in zip(pairs, groups, strict=True) for atom in (p, g.centre)]
+        needed = [atom for g in groups for atom in (partner(g), g.centre)]
         part, kept = zmatrix.part(needed)
         self.placement = Placement(part)
         place = {atom: k for k, atom in enumerate(kept)}
-        corners = [
-            [place[g.centre], place[zmatrix.axis[g.centre]], place[p]]
-            for (_, p), g in zip(pairs, groups, strict=True)
-        ]
+        corners = [[place[g.centre], place[zmatrix.axis[g.centre]], place[partner(g)]] for g in groups]
         kept_rank = [rank[kept[a]] for a in part.order]
         turned = torch.zeros(len(rank) - 2, len(groups), dtype=torch.float64)
         for column, group in enumerate(groups):
             for child in group.children:
                 turned[rank[child] - 2, column] = 1.0
         # Rows of the tree: of the atoms q, of the atoms that are placed first, of the children turned with q.
-        self.register_buffer("rows", torch.tensor([rank[q] for q, _ in pairs]), persistent=False)
+        self.register_buffer("rows", torch.tensor([rank[g.children[0]] for g in groups]), persistent=False)
         self.register_buffer("before", torch.tensor(kept_rank), persistent=False)
         self.register_buffer("corners", torch.tensor(corners).T.contiguous(), persistent=False)
         self.register_buffer("turned", turned, persistent=False)
@@ -59,7 +61,7 @@ class ClosurePass(nn.Module):
     def forward(
         self, bonds: Tensor, polar: Tensor, s: Tensor, t: Tensor, chi: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Bonds and polar coordinates with those of the atoms q (and azimuths beside them), and ln |d³x/ds dt dχ|."""
+        """Bonds and polar coordinates with those of the atoms q, and ln |d³x/ds dt dχ|."""
         tree = self.placement
         x = tree.place(bonds[self.before[1:] - 1], polar[:, self.before[2:] - 2])
         centre, axis, across = self.corners
@@ -88,14 +90,19 @@ class ClosurePass(nn.Module):
 
 
 class Closures(nn.Module):
-    """All closures of a molecule, in passes. Coordinates s, t, χ are [closures, batch], as ``groups`` are listed."""
+    """All closures of a molecule, in passes. Coordinates s, t, χ are [closures, batch] in order of
+    ``groups``."""
+
+    corners: Tensor
 
     def __init__(self, zmatrix: ZMatrix, groups: list[Group]) -> None:
         super().__init__()
         self.groups = groups
         self.members = closure_passes(zmatrix, groups)
-        self.passes = nn.ModuleList(ClosurePass(zmatrix, [groups[i] for i in part]) for part in self.members)
-        corners = [[g.centre, zmatrix.axis[g.centre], g.closure, g.children[0]] for g in groups]
+        self.passes = nn.ModuleList(
+            [ClosurePass(zmatrix, [groups[i] for i in part]) for part in self.members]
+        )
+        corners = [[g.centre, zmatrix.axis[g.centre], partner(g), g.children[0]] for g in groups]
         self.register_buffer(
             "corners", torch.tensor(corners, dtype=torch.long).reshape(-1, 4).T, persistent=False
         )
@@ -103,17 +110,18 @@ class Closures(nn.Module):
     def close(
         self, bonds: Tensor, polar: Tensor, s: Tensor, t: Tensor, chi: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Tree coordinates with the last atoms of all rings in place, and the logarithm of their volume element."""
+        """Tree coordinates with the last atoms of rings in place, and the log of their volume element."""
         log_det = bonds.new_zeros(bonds.shape[1])
-        for members, step in zip(self.members, self.passes, strict=True):
+        for members, step in zip(self.members, list(self.passes), strict=True):
             bonds, polar, log_volume = step(bonds, polar, s[members], t[members], chi[members])
             log_det = log_det + log_volume
         return bonds, polar, log_det
 
     def measure(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """s, t, χ [closures, batch] and the logarithm of the volume element at positions [3, atoms, batch]."""
+        """s, t, χ [closures, batch] and the logarithm of the volume element at positions [3, atoms,
+        batch]."""
         centre, axis, across, last = self.corners
-        a, n, m, distance = _corner(x, centre, axis, across)
+        _, n, m, distance = _corner(x, centre, axis, across)
         step = x[:, last] - x[:, centre]
         bond, other = _norm(step), _norm(x[:, last] - x[:, across])
         excess = ((bond + other - distance) / SOFTNESS).clamp_min(1e-6)
@@ -130,14 +138,14 @@ class Closures(nn.Module):
 
 
 def closure_passes(zmatrix: ZMatrix, groups: list[Group]) -> list[list[int]]:
-    """Indices of ``groups`` in passes, such that what each needs is placed by earlier ones; [] if they need each other.
+    """Indices of ``groups`` in passes: what each needs is placed by earlier ones. [] if they need each other.
 
     A closure needs its centre and its partner across, and all that turns with the last atoms before these.
     """
     turned_by = {child: i for i, group in enumerate(groups) for child in group.children}
     needs = []
     for group in groups:
-        lines = zmatrix.ancestors(group.centre) | zmatrix.ancestors(group.closure)
+        lines = zmatrix.ancestors(group.centre) | zmatrix.ancestors(partner(group))
         needs.append({turned_by[a] for a in lines if a in turned_by})
     passes: list[list[int]] = []
     done: set[int] = set()
@@ -151,19 +159,14 @@ def closure_passes(zmatrix: ZMatrix, groups: list[Group]) -> list[list[int]]:
 
 
 def _corner(x: Tensor, centre: Tensor, axis: Tensor, across: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Unit vectors along centre→across, towards ``axis`` at right angles to it, and across both; and the distance."""
+    """Unit vectors along centre→across, at right angles to it towards ``axis``, across both; the distance."""
     line = x[:, across] - x[:, centre]
     distance = _norm(line)
     a = line / distance
     towards = x[:, axis] - x[:, centre]
     n = towards - (towards * a).sum(0) * a
     n = n / _norm(n)
-    return (
-        a,
-        n,
-        torch.stack([a[1] * n[2] - a[2] * n[1], a[2] * n[0] - a[0] * n[2], a[0] * n[1] - a[1] * n[0]]),
-        distance,
-    )
+    return a, n, cross(a, n), distance
 
 
 def _norm(v: Tensor) -> Tensor:

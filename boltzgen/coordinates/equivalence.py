@@ -62,7 +62,8 @@ def is_pyramidal(graph: MolecularGraph, centre: int, frames: Tensor) -> bool:
 def order_rules(
     graph: MolecularGraph, handed: dict[int, tuple[int, ...]]
 ) -> tuple[list[LabelRule], dict[int, tuple[int, ...]]]:
-    """Rules for centres with two equivalent branches, and the centres that no exchange of branches inverts."""
+    """Rules for centres with two equivalent branches, and the centres that no exchange of branches
+    inverts."""
     rules, fixed = [], {}
     for centre, others in handed.items():
         permutation = _branch_exchange(graph, centre, others)

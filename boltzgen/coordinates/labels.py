@@ -25,8 +25,8 @@ class LabelRule:
     """One exchange of labels. ``others``: neighbours of ``centre`` whose azimuths in its frame decide.
 
     "order": exchange where the azimuths of the three (or two) do not ascend. "gap": exchange where the gap
-    from the first to the second of two is outside (``low``, ``low`` + ``width``). "rotor": pass labels on until the
-    mean torsion is in [``low``, ``low`` + 2π/n). ``permutation`` g relabels: x'[i] = x[g[i]].
+    from the first to the second of two is outside (``low``, ``low`` + ``width``). "rotor": pass labels on
+    until the mean torsion is in [``low``, ``low`` + 2π/n). ``permutation`` g relabels: x'[i] = x[g[i]].
     ``images``: how many reachable labelled copies of the domain the rule folds together (1 where the copies
     cannot be reached without breaking bonds or inverting a centre).
     """
@@ -54,8 +54,9 @@ class LabelRule:
 class LabelRules:
     """All rules of a molecule, in the order in which they act.
 
-    ``skeletal``: permutations of rings and other parts that only move as a whole, the identity first; the first
-    one is taken with which the neighbours of every ``handed`` (centre, neighbours) ascend. ``rules`` follow.
+    ``skeletal``: permutations of rings and other parts that only move as a whole, the identity first; the
+    first one is taken with which the neighbours of every ``handed`` (centre, neighbours) ascend. ``rules``
+    follow.
     """
 
     skeletal: tuple[tuple[int, ...], ...]

@@ -9,11 +9,12 @@ import torch
 from rdkit import Chem
 from torch import Tensor
 
-from boltzgen.coordinates.groups import TURN, Group
+from boltzgen.coordinates.groups import TURN, GapKind, Group
 from boltzgen.coordinates.placement import Placement
 from boltzgen.coordinates.zmatrix import ZMatrix, spanning_tree
 from boltzgen.molecules.symmetry import MolecularGraph
 
+GAP_KINDS: dict[int, GapKind] = {1: "none", 2: "pair", 3: "convex"}
 STRAIGHT = math.radians(155.0)
 AMIDE = Chem.MolFromSmarts("[CX3,SX4](=[O,S])-[#7]")
 ESTER = Chem.MolFromSmarts("[CX3](=[O,S])-[O,S;!H0,$(*-[#6])]")
@@ -116,7 +117,7 @@ def child_groups(
                 torsion=kind,
                 soft=kind not in (None, "ring", "double"),
                 closure=across.get((centre, ascending[0])),
-                gaps={1: "none", 2: "pair", 3: "convex"}.get(len(children), "simplex"),
+                gaps=GAP_KINDS.get(len(children), "simplex"),
             )
         )
     return groups

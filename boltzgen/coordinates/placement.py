@@ -2,7 +2,7 @@
 
 Placement turns the frame of each atom into that of its children; every change of one coordinate therefore
 moves a whole branch as a rigid body, and the gradient is the force on, or the torque about the axis of, that
-branch (Abe, Braun, Noguti & Go 1984). Nothing is divided by: positions and gradients are finite for all input.
+branch (Abe, Braun, Noguti & Go 1984). Nothing is divided by: positions and gradients are always finite.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ class Placement(nn.Module):
         e1 = _unit(towards - _dot(towards, e3) * e3)
         if self.linear.numel():
             e1 = self._carried(x, atoms, e1, e3)
-        return e1, _cross(e3, e1), e3
+        return e1, cross(e3, e1), e3
 
     def _carried(self, x: Tensor, atoms: Tensor, e1: Tensor, e3: Tensor) -> Tensor:
-        """Replaces e1 of atoms in line by their parent's, turned by the smallest rotation between the axes."""
+        """Replaces e1 of atoms in line by their parent's, turned by the smallest rotation of the axis."""
         rows = list(e1.unbind(1))
         linear = set(self.linear.tolist())
         for k, atom in enumerate(atoms.tolist()):
@@ -154,7 +154,7 @@ class _Place(torch.autograd.Function):
                 u = _combine(direction[:, rows], axes)
                 f = _combine(first[:, rows], axes)
                 e3[:, level], e1[:, level] = u, f
-                e2[:, level] = _cross(u, f)
+                e2[:, level] = cross(u, f)
                 x[:, level] = x.index_select(1, parent) + bonds[start - 1 : start - 1 + size] * u
                 start += size
         ctx.save_for_backward(polar, x, e1, e2, e3)
@@ -170,7 +170,7 @@ class _Place(torch.autograd.Function):
         g = gradient.index_select(1, tree.order)
         if n < 2:
             return torch.zeros_like(gradient[0, :0]), torch.zeros_like(polar), None
-        moments = torch.cat([g, _cross(x, g)])
+        moments = torch.cat([g, cross(x, g)])
         sums = torch.matmul(tree.branch.to(x.dtype), moments)
         force = sums[:3, 1:]
         grad_bonds = (force * e3[:, 1:]).sum(0)
@@ -178,7 +178,7 @@ class _Place(torch.autograd.Function):
             return grad_bonds, torch.zeros_like(polar), None
         parent = tree.parent[2:]
         pivot = x.index_select(1, parent)
-        torque = sums[3:, 2:] - _cross(pivot, sums[:3, 2:])
+        torque = sums[3:, 2:] - cross(pivot, sums[:3, 2:])
         about_axis = (e3.index_select(1, parent) * torque).sum(0)
         grad_polar = torch.stack([-(e2[:, 2:] * torque).sum(0), about_axis])
         if tree.linear.numel():
@@ -196,7 +196,7 @@ def _combine(components: Tensor, axes: list[Tensor]) -> Tensor:
     return components[0] * axes[0] + components[1] * axes[1] + components[2] * axes[2]
 
 
-def _cross(a: Tensor, b: Tensor) -> Tensor:
+def cross(a: Tensor, b: Tensor) -> Tensor:
     """Cross product along the first dimension, several times faster here than torch.linalg.cross."""
     ax, ay, az = a.unbind(0)
     bx, by, bz = b.unbind(0)

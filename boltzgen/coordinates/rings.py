@@ -99,7 +99,8 @@ def _pyramid_class(graph: MolecularGraph, nitrogen: int, x: Tensor) -> Tensor:
 
 
 def classes(features: Tensor) -> Tensor:
-    """Number of the pattern [n] of each column of ``features`` [k, n], rare patterns joined to their nearest."""
+    """Number of the pattern [n] of each column of ``features`` [k, n], rare patterns joined to their
+    nearest."""
     patterns, members, counts = features.unique(dim=1, return_inverse=True, return_counts=True)
     order = counts.argsort(descending=True)
     kept = order[: max(1, min(MOST_BASINS, int((counts > RARE * features.shape[1]).sum())))]

@@ -75,8 +75,8 @@ class Whitening(nn.Module):
 def shrunk_covariance(centred: Float[Tensor, "k frames"], free: int) -> Float[Tensor, "k k"]:
     """Covariance of ``centred`` frames with ``free`` degrees of freedom, shrunk towards its diagonal.
 
-    The weight of the diagonal is Schäfer & Strimmer's (2005) estimate for correlations, Σ var(r_ij)/Σ r_ij², so
-    that few frames give a well-conditioned matrix and many leave it as it is.
+    The weight of the diagonal is Schäfer & Strimmer's (2005) estimate for correlations, Σ var(r_ij)/Σ r_ij²,
+    so that few frames give a well-conditioned matrix and many leave it as it is.
     """
     deviation = (centred.square().sum(1, keepdim=True) / free).sqrt().clamp_min(SMALLEST_DEVIATION)
     scaled = centred / deviation

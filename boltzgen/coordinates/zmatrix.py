@@ -2,9 +2,10 @@
 
 Every atom has a local frame (e1, e2, e3) in which its children are placed. e3 points along the bond from
 ``axis`` to the atom; e1 is the direction to ``reference`` at right angles to it, so that an azimuth in this
-frame is the proper torsion child–atom–axis–reference with its IUPAC sign. The children of one atom differ from
-each other by gaps in azimuth. A child in line with the bond before it has no azimuth: it is placed by the
-stereographic projection of its direction, and its own frame is its parent's, turned by the smallest rotation.
+frame is the proper torsion child–atom–axis–reference with its IUPAC sign. The children of one atom differ
+from each other by gaps in azimuth. A child in line with the bond before it has no azimuth: it is placed by
+the stereographic projection of its direction, and its own frame is its parent's, turned by the smallest
+rotation.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ class ZMatrix:
     """Tree of placements. All tuples are in atom order unless named otherwise.
 
     ``order``: atoms by level, root first. ``levels``: how many atoms each level holds. ``parent``: the atom
-    whose frame places this one (the root: itself). ``axis``, ``reference``: see above; for the root the second
-    atom and the third. ``linear``: whether the atom is placed by a projected direction. ``closures``: bonds
-    that the tree leaves out, one a ring.
+    whose frame places this one (the root: itself). ``axis``, ``reference``: see above; for the root the
+    second atom and the third. ``linear``: whether the atom is placed by a projected direction. ``closures``:
+    bonds that the tree leaves out, one a ring.
     """
 
     order: tuple[int, ...]
@@ -61,7 +62,8 @@ class ZMatrix:
         return frozenset(found)
 
     def part(self, atoms: Iterable[int]) -> tuple[ZMatrix, tuple[int, ...]]:
-        """The tree of ``atoms`` and all they depend on, renumbered, and the old index of each of its atoms."""
+        """The tree of ``atoms`` and all they depend on, renumbered, and the old index of each of its
+        atoms."""
         needed = frozenset(self.order[:3]).union(*(self.ancestors(a) for a in atoms))
         kept = tuple(sorted(needed))
         number = {atom: k for k, atom in enumerate(kept)}
@@ -99,7 +101,8 @@ def spanning_tree(
     linear_angles: Iterable[tuple[int, int, int]] = (),
     ranks: dict[int, dict[int, int]] | None = None,
 ) -> ZMatrix:
-    """Tree by breadth-first search from the bond ``root``–``second``, so that rings open opposite their entry.
+    """Tree by breadth-first search from the bond ``root``–``second``, so that rings open opposite their
+    entry.
 
     ``linear_angles`` (i, centre, j) are near 180°. ``ranks[centre][child]`` orders the children of a centre
     (default: ring members first, then heavy atoms). The third atom is the first bent child of the root.

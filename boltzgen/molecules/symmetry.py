@@ -19,7 +19,8 @@ MOST_SEARCH_STEPS = 20_000
 
 @dataclass(frozen=True)
 class MolecularGraph:
-    """Labelled graph: ``atom_labels`` and ``bond_labels`` (by ascending pair) hold all that symmetry must keep."""
+    """Labelled graph: ``atom_labels`` and ``bond_labels`` (by ascending pair) hold all that symmetry must
+    keep."""
 
     atom_labels: tuple[tuple, ...]
     bond_labels: Mapping[tuple[int, int], tuple]
@@ -115,7 +116,8 @@ class MolecularGraph:
         return tuple(search.images[i] for i in range(self.n_atoms))
 
     def rotor(self, parent: int, centre: int) -> tuple[int, ...] | None:
-        """The permutation that turns ``centre``'s substituents, all alike, by one about the bond from ``parent``.
+        """The permutation that turns ``centre``'s substituents, all alike, by one about the bond from
+        ``parent``.
 
         Atoms on the parent's side stay. Its order is the number of substituents, taken in ascending order of
         their index; None where they are not alike or fewer than two.
