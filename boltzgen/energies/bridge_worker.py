@@ -1,7 +1,7 @@
 """A process that computes energies and gradients with OpenMM: python bridge_worker.py SOCKET EXACT.
 
-It reads the system's XML from its parent, then chunks of float64 positions [n, atoms, 3]; it answers "=" and seven spaces,
-n energies and n·atoms·3 gradients, or "!" and a message. It ends when the parent goes away.
+It reads the system's XML from its parent, then chunks of float64 positions [n, atoms, 3]; it answers "=" and
+seven spaces, n energies and n·atoms·3 gradients, or "!" and a message. It ends when the parent goes away.
 """
 
 import sys

@@ -133,7 +133,10 @@ extern "C" int evaluate(const Kernel* kernels, int64_t n_kernels, int64_t n_atom
     int32_t keep[LANES];
     for (int lane = 0; lane < LANES; ++lane) keep[lane] = fabs_(T(total[lane])) <= LARGEST;
     for (int64_t row = 0; row < rows; ++row)
-      for (int lane = 0; lane < LANES; ++lane) keep[lane] &= (fabs_(f[row * LANES + lane]) <= LARGEST) & (fabs_(x[row * LANES + lane]) <= LARGEST);
+      for (int lane = 0; lane < LANES; ++lane) {
+        keep[lane] &= fabs_(f[row * LANES + lane]) <= LARGEST;
+        keep[lane] &= fabs_(x[row * LANES + lane]) <= LARGEST;
+      }
     for (int64_t lane = 0; lane < width; ++lane)
       energies[start + lane] = keep[lane] ? T(total[lane]) : T(__builtin_inf());
     for (int64_t axis = 0; axis < 3; ++axis)

@@ -8,10 +8,12 @@ from openmm import app
 from openmm.app.internal import customgbforces as internal
 
 N_ATOMS = 9
-RNG = np.random.default_rng(3)
+RNG = np.random.default_rng()
 
 
-def particles() -> openmm.System:
+def particles(seed: int = 3) -> openmm.System:
+    """Atoms without forces; the forces added next draw their parameters from ``seed``."""
+    RNG.bit_generator.state = np.random.default_rng(seed).bit_generator.state
     system = openmm.System()
     for _ in range(N_ATOMS):
         system.addParticle(12.0)
@@ -89,8 +91,8 @@ def nonbonded_switched():
 
 
 def custom_bond():
-    force = openmm.CustomBondForce("scale*(exp(-b*(r-r0)) - 1)^2 + c/(r+0.1); c = b^2/scale")
-    force.addGlobalParameter("scale", 3.0)
+    force = openmm.CustomBondForce("strength*(exp(-b*(r-r0)) - 1)^2 + c/(r+0.1); c = b^2/strength")
+    force.addGlobalParameter("strength", 3.0)
     force.addPerBondParameter("b")
     force.addPerBondParameter("r0")
     for i, j in clusters(2):

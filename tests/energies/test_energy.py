@@ -148,10 +148,10 @@ def test_global_parameters_can_be_given():
     context = openmm.Context(
         system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference")
     )
-    context.setParameter("scale", 5.0)
+    context.setParameter("strength", 5.0)
     context.setPositions(positions(1)[0])
     expected = context.getState(getEnergy=True).getPotentialEnergy()._value
-    energy = compile_system(system, compiled=False, global_parameters={"scale": 5.0})
+    energy = compile_system(system, compiled=False, global_parameters={"strength": 5.0})
     assert float(energy(batch_last(positions(1)))) == pytest.approx(expected, rel=1e-12)
 
 

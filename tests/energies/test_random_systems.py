@@ -15,7 +15,7 @@ from .oracle import assert_equal_to_openmm
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(chosen=st.lists(st.sampled_from(forces.FORCES), min_size=1, max_size=5), seed=st.integers(0, 10**6))
 def test_random_system_equals_openmm(compiled, chosen, seed):
-    system = forces.particles()
+    system = forces.particles(seed)
     for make in chosen:
         system.addForce(make())
     scale = np.array([0.15, 0.3, 0.6])[:, None, None]
