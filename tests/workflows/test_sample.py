@@ -1,0 +1,113 @@
+"""The whole recipe on small molecules: real energies, short training, files that load again."""
+
+import json
+
+import mdtraj
+import numpy as np
+import pytest
+from rdkit import Chem
+from rdkit.Chem import rdForceFieldHelpers
+
+import boltzgen
+from boltzgen.models.flow import FlowConfig
+from boltzgen.sampling.frames import FramesConfig
+from boltzgen.training.config import TrainingConfig
+from boltzgen.units import KJ_PER_KCAL
+from boltzgen.workflows.progress import StageProgress
+from boltzgen.workflows.sample import SampleConfig, run_sample
+
+SHORT = {
+    "frames": FramesConfig(walkers=64, hot_steps=300, steps=300, frames_per_walker=20),
+    "flow": FlowConfig(torsion_couplings=2, torsion_hidden=16, stiff_couplings=2, stiff_hidden=32),
+    "training": TrainingConfig(max_steps=60, batch_size=256),
+}
+
+
+def short_run(molecule: str, n_samples: int = 2000, out=None, **changes):
+    return run_sample(SampleConfig(molecule=molecule, n_samples=n_samples, **(SHORT | changes)), out)
+
+
+@pytest.fixture(scope="module")
+def ethanol(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "ethanol"
+    return short_run("CCO", out=folder), folder
+
+
+def test_energies_of_the_ensemble_are_rdkits(ethanol):
+    ensemble, _ = ethanol
+    rdmol = ensemble.to_rdkit(20)
+    properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(rdmol)
+    for conformer in rdmol.GetConformers():
+        field = rdForceFieldHelpers.MMFFGetMoleculeForceField(rdmol, properties, confId=conformer.GetId())
+        energy = conformer.GetDoubleProp("energy_kJ_mol") / KJ_PER_KCAL
+        assert energy == pytest.approx(field.CalcEnergy(), abs=2e-3)  # float32 positions and energies
+
+
+def test_what_was_saved_is_what_loads(ethanol):
+    ensemble, folder = ethanol
+    loaded = boltzgen.Ensemble.load(folder)
+    assert np.array_equal(loaded.positions, ensemble.positions)
+    assert np.array_equal(loaded.log_weights, ensemble.log_weights)
+    assert loaded.free_energy == ensemble.free_energy
+    assert loaded.summary().keys() == ensemble.summary().keys()
+
+
+def test_folder_opens_in_mdtraj_and_rdkit(ethanol):
+    ensemble, folder = ethanol
+    trajectory = mdtraj.load(folder / "trajectory.dcd", top=folder / "topology.pdb")
+    assert trajectory.n_atoms == ensemble.molecule.n_atoms
+    lengths = mdtraj.compute_distances(trajectory, [[0, 1]])
+    assert 0.13 < lengths.mean() < 0.17
+    conformers = list(Chem.SDMolSupplier(str(folder / "conformers.sdf"), removeHs=False))
+    assert sum(float(mol.GetProp("weight")) for mol in conformers) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_summary_holds_what_is_promised(ethanol):
+    ensemble, folder = ethanol
+    summary = json.loads((folder / "summary.json").read_text())
+    promised = (
+        "molecule n_atoms temperature_K forcefield solvent n_samples effective_sample_size"
+        " effective_sample_size_fraction pareto_k free_energy_kT free_energy_stderr_kT log_Z"
+        " n_energy_evaluations wall_seconds device seed versions converged warnings main_conformers"
+    ).split()
+    assert set(promised) <= summary.keys()
+    frames = SHORT["frames"]
+    dynamics = frames.walkers * (2 + frames.hot_steps + frames.steps)
+    training = 48 * 256  # 60 steps, a fifth of them on frames
+    judged = 4 * frames.walkers
+    assert summary["n_energy_evaluations"] == pytest.approx(dynamics + training + 2000 + judged, rel=0.02)
+
+
+def test_weights_correct_a_barely_trained_model(ethanol):
+    """The mean energy agrees with a run of other seed within error bars although both models are poor."""
+    ensemble, _ = ethanol
+    other = short_run("CCO", seed=5)
+    error = np.hypot(ensemble.mean_energy.stderr, other.mean_energy.stderr)
+    assert abs(ensemble.mean_energy.value - other.mean_energy.value) < 5 * error
+    error = np.hypot(ensemble.free_energy_stderr_kT, other.free_energy_stderr_kT)
+    assert abs(ensemble.free_energy_kT - other.free_energy_kT) < 5 * error
+
+
+def test_a_seed_repeats_a_run_of_fixed_steps(ethanol):
+    ensemble, _ = ethanol
+    assert np.array_equal(short_run("CCO").positions, ensemble.positions)
+
+
+@pytest.mark.parametrize("smiles", ["O", "C", "O=C=O", "C#N"])
+def test_tiny_molecules_work(smiles):
+    ensemble = short_run(smiles, n_samples=500)
+    assert ensemble.effective_sample_size > 50
+    assert np.isfinite(ensemble.free_energy)
+
+
+def test_stages_are_reported_in_order():
+    seen: list[StageProgress] = []
+    from boltzgen.workflows.progress import Stopwatch
+
+    config = SampleConfig(molecule="O", n_samples=100, **SHORT)
+    run_sample(config, watch=Stopwatch(seen.append))
+    stages = list(dict.fromkeys(progress.stage for progress in seen))
+    assert stages == [
+        "seed conformers", "energy", "dynamics", "coordinates", "training", "sampling", "diagnostics",
+    ]  # fmt: skip
+    assert any("ESS" in progress.note for progress in seen)
