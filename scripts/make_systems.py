@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Makes the structures (and the toy's energy) in systems/ from nothing but sequences and a SMILES.
+"""Makes the structures (and the toys' energies) in systems/ from nothing but sequences and SMILES.
 
     python scripts/make_systems.py            # writes systems/*/structure.pdb, structure.sdf, system.xml
 
@@ -7,6 +7,7 @@ Each peptide is built by RDKit, then minimised by OpenMM in its own force field.
 this again only to change a system, then update the snapshot in tests/test_systems.py.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import mdtraj
@@ -28,22 +29,68 @@ SEQUENCES = {
     "alanine-hexapeptide": "ACE-ALA-ALA-ALA-ALA-ALA-NME",
     "chignolin": "GLY-TYR-ASP-PRO-GLU-THR-GLY-THR-TRP-GLY",
 }
-# The toy: O–O–O–O with hydrogens at its ends, an unbranched chain.
-TOY_SMILES = "OOOO"
-TOY_CHAIN = (4, 0, 1, 2, 3, 5)
-TOY_BONDS = (
-    (0.097, 250_000.0),
-    (0.145, 150_000.0),
-    (0.150, 120_000.0),
-    (0.145, 150_000.0),
-    (0.097, 250_000.0),
-)
-TOY_ANGLES = ((1.75, 350.0), (1.90, 450.0), (1.95, 400.0), (1.80, 300.0))  # radian, kJ/(mol rad²)
-TOY_TORSIONS = (  # (periodicity, phase, kJ/mol), one row a torsion
-    ((1, 0.0, 2.0), (2, 0.0, 5.0)),
-    ((1, 0.5, 3.0), (3, 0.0, 6.0)),
-    ((2, 1.0, 4.0),),
-)
+PI = np.pi
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A molecule with bonded terms only: nm, radian, kJ/mol; phases 0 or π make mirror images equal."""
+
+    smiles: str
+    bonds: tuple  # (i, j, length, stiffness)
+    angles: tuple  # (i, j, k, angle, stiffness)
+    torsions: tuple  # (i, j, k, l, periodicity, phase, barrier)
+    spokes: tuple = ()  # (i, axis, axis, l, stiffness): keeps the azimuths of i and l 120° apart
+
+
+TOYS = {
+    # H–O–O–O–O–H, an unbranched chain.
+    "bonded-toy": Toy(
+        smiles="OOOO",
+        bonds=(
+            (4, 0, 0.097, 250_000),
+            (0, 1, 0.145, 150_000),
+            (1, 2, 0.150, 120_000),
+            (2, 3, 0.145, 150_000),
+            (3, 5, 0.097, 250_000),
+        ),
+        angles=((4, 0, 1, 1.75, 350), (0, 1, 2, 1.90, 450), (1, 2, 3, 1.95, 400), (2, 3, 5, 1.80, 300)),
+        torsions=(
+            (4, 0, 1, 2, 1, 0, 2),
+            (4, 0, 1, 2, 2, 0, 5),
+            (0, 1, 2, 3, 1, PI, 3),
+            (0, 1, 2, 3, 3, 0, 6),
+            (1, 2, 3, 5, 2, PI, 4),
+        ),
+    ),
+    # H₃C–O–O–H: a symmetric rotor at the end of a chain.
+    "bonded-toy-rotor": Toy(
+        smiles="COO",
+        bonds=(
+            (0, 1, 0.142, 150_000),
+            (1, 2, 0.146, 140_000),
+            (2, 6, 0.097, 250_000),
+            (0, 3, 0.109, 200_000),
+            (0, 4, 0.109, 200_000),
+            (0, 5, 0.109, 200_000),
+        ),
+        angles=(
+            (0, 1, 2, 1.85, 450),
+            (1, 2, 6, 1.75, 350),
+            (1, 0, 3, 1.91, 400),
+            (1, 0, 4, 1.91, 400),
+            (1, 0, 5, 1.91, 400),
+        ),
+        torsions=(
+            (0, 1, 2, 6, 1, PI, 3),
+            (0, 1, 2, 6, 2, 0, 4),
+            (2, 1, 0, 3, 3, 0, 2),
+            (2, 1, 0, 4, 3, 0, 2),
+            (2, 1, 0, 5, 3, 0, 2),
+        ),
+        spokes=((3, 0, 1, 4, 300), (4, 0, 1, 5, 300), (5, 0, 1, 3, 300)),
+    ),
+}
 
 
 def minimised(system: openmm.System, positions: np.ndarray) -> np.ndarray:
@@ -71,30 +118,30 @@ def make_peptide(name: str, sequence: str) -> None:
         app.PDBFile.writeFile(molecule.to_openmm_topology(), positions * unit.nanometer, file, keepIds=True)
 
 
-def make_toy() -> None:
-    molecule = Molecule.from_smiles(TOY_SMILES)
+def make_toy(name: str, toy: Toy) -> None:
+    molecule = Molecule.from_smiles(toy.smiles)
     system = openmm.System()
     for mass in molecule.masses:
         system.addParticle(float(mass))
-    bonds, angles, torsions = (
-        openmm.HarmonicBondForce(),
-        openmm.HarmonicAngleForce(),
-        openmm.PeriodicTorsionForce(),
-    )
-    for k, (length, stiffness) in enumerate(TOY_BONDS):
-        bonds.addBond(*TOY_CHAIN[k : k + 2], length, stiffness)
-    for k, (angle, stiffness) in enumerate(TOY_ANGLES):
-        angles.addAngle(*TOY_CHAIN[k : k + 3], angle, stiffness)
-    for k, terms in enumerate(TOY_TORSIONS):
-        for term in terms:
-            torsions.addTorsion(*TOY_CHAIN[k : k + 4], *term)
-    for force in (bonds, angles, torsions):
+    bonds, angles = openmm.HarmonicBondForce(), openmm.HarmonicAngleForce()
+    torsions = openmm.PeriodicTorsionForce()
+    spokes = openmm.CustomTorsionForce("stiffness*(cos(theta) + 0.5)^2")
+    spokes.addPerTorsionParameter("stiffness")
+    for row in toy.bonds:
+        bonds.addBond(*row)
+    for row in toy.angles:
+        angles.addAngle(*row)
+    for row in toy.torsions:
+        torsions.addTorsion(*row)
+    for *atoms, stiffness in toy.spokes:
+        spokes.addTorsion(*atoms, [stiffness])
+    for force in (bonds, angles, torsions, *([spokes] if toy.spokes else [])):
         system.addForce(force)
-    folder = SYSTEMS / "bonded-toy"
+    folder = SYSTEMS / name
     (folder / "system.xml").write_text(openmm.XmlSerializer.serialize(system))
     rdmol = Chem.Mol(molecule.rdmol)
     rdmol.AddConformer(conformer(minimised(system, molecule.seed_conformers(1, seed=1)[0])), assignId=True)
-    rdmol.SetProp("_Name", "bonded-toy")
+    rdmol.SetProp("_Name", name)
     with Chem.SDWriter(str(folder / "structure.sdf")) as writer:
         writer.write(rdmol)
 
@@ -102,4 +149,5 @@ def make_toy() -> None:
 if __name__ == "__main__":
     for name, sequence in SEQUENCES.items():
         make_peptide(name, sequence)
-    make_toy()
+    for name, toy in TOYS.items():
+        make_toy(name, toy)

@@ -8,11 +8,8 @@ import pytest
 from boltzgen.errors import InputError
 from boltzgen.forcefields.mmff import mmff_charges
 from boltzgen.systems import build_system, describe_system, load_molecule, load_system, system_names
-from boltzgen.units import thermal_energy
-from tests.bonded_toy import log_z
 from tests.forcefields.openmm_reference import energies, terms
 
-TOY_LOG_Z = -50.2856648  # at 300 K, nm and radian
 # Energies by force (kJ/mol) at the shipped structure, OpenMM Reference platform.
 SNAPSHOT: dict[str, tuple[int, dict[str, float]]] = {
     "alanine-dipeptide": (
@@ -57,9 +54,18 @@ SNAPSHOT: dict[str, tuple[int, dict[str, float]]] = {
     "bonded-toy": (
         6,
         {
-            "HarmonicBondForce": 1.07080955e-05,
-            "HarmonicAngleForce": 2.0645792e-06,
-            "PeriodicTorsionForce": 4.88728556,
+            "HarmonicBondForce": 6.82178017e-06,
+            "HarmonicAngleForce": 9.7455588e-07,
+            "PeriodicTorsionForce": 3.3391361,
+        },
+    ),
+    "bonded-toy-rotor": (
+        7,
+        {
+            "HarmonicBondForce": 5.7103681e-06,
+            "HarmonicAngleForce": 2.47101902e-06,
+            "PeriodicTorsionForce": 2.71875039,
+            "CustomTorsionForce": 1.11505756e-06,
         },
     ),
     "chignolin": (
@@ -160,25 +166,3 @@ def test_what_is_refused(arguments, sentence):
 def test_unknown_description_lists_the_known():
     with pytest.raises(InputError, match="bonded-toy"):
         describe_system("nothing")
-
-
-def test_the_toy_has_its_closed_form():
-    """ln Z at 300 K against a sum over a lattice of its internal coordinates, one for each kind of term."""
-    toy = load_system("bonded-toy")
-    kT = thermal_energy(300)
-    lattice = 0.0
-    for stiffness, centre, measure in [
-        *((250_000, 0.097, "bond"), (150_000, 0.145, "bond"), (120_000, 0.150, "bond")),
-        *((150_000, 0.145, "bond"), (250_000, 0.097, "bond")),
-        *((350, 1.75, "angle"), (450, 1.90, "angle"), (400, 1.95, "angle"), (300, 1.80, "angle")),
-    ]:
-        x = np.linspace(0, np.pi, 2_000_001)
-        weight = x**2 if measure == "bond" else np.sin(x)
-        lattice += np.log(np.sum(weight * np.exp(-0.5 * stiffness * (x - centre) ** 2 / kT)) * (x[1] - x[0]))
-    for rows in (((1, 0, 2), (2, 0, 5)), ((1, 0.5, 3), (3, 0, 6)), ((2, 1, 4),)):
-        x = np.linspace(0, 2 * np.pi, 100_000, endpoint=False)
-        lattice += np.log(
-            2 * np.pi * np.mean(np.exp(-sum(v * (1 + np.cos(n * x - phase)) for n, phase, v in rows) / kT))
-        )
-    assert log_z(toy.system, 300) == pytest.approx(lattice, abs=1e-8)
-    assert log_z(toy.system, 300) == pytest.approx(TOY_LOG_Z, abs=1e-6)
