@@ -31,7 +31,7 @@ class MixtureBlock(nn.Module):
     def set(self, weights: Tensor, means: Tensor, factors: Tensor) -> None:
         """Sets weights [k], means [k, d] and lower-triangular factors [k, d, d] of the covariances."""
         eye = torch.eye(factors.shape[-1], dtype=factors.dtype, device=factors.device).expand_as(factors)
-        self.log_weights.copy_((weights / weights.sum()).log())
+        self.set_weights(weights)
         self.means.copy_(means)
         self.factors.copy_(factors)
         self.inverses.copy_(torch.linalg.solve_triangular(factors, eye, upper=False))
@@ -49,13 +49,21 @@ class MixtureBlock(nn.Module):
             result[rows] = self.means[k] + normal[rows] @ self.factors[k].T
         return result
 
-    def log_prob(self, y: Float[Tensor, "batch d"]) -> Float[Tensor, " batch"]:
+    def set_weights(self, weights: Tensor) -> None:
+        """Sets the weights [k]; they need not be normalised."""
+        self.log_weights.copy_((weights / weights.sum()).log())
+
+    def component_log_prob(self, y: Float[Tensor, "batch d"]) -> Float[Tensor, "batch k"]:
+        """ln density of y in each Gaussian alone."""
         terms = []
         for k in range(len(self.means)):
             z = (y - self.means[k]) @ self.inverses[k].T
-            log_det = self.inverses[k].diagonal().log().sum()
-            terms.append(self.log_weights[k] + log_det - 0.5 * z.square().sum(1))
-        return torch.logsumexp(torch.stack(terms), 0) - 0.5 * y.shape[1] * math.log(2.0 * math.pi)
+            terms.append(self.inverses[k].diagonal().log().sum() - 0.5 * z.square().sum(1))
+        return torch.stack(terms, 1) - 0.5 * y.shape[1] * math.log(2.0 * math.pi)
+
+    def log_prob(self, y: Float[Tensor, "batch d"]) -> Float[Tensor, " batch"]:
+        """ln density of y in the mixture."""
+        return torch.logsumexp(self.log_weights + self.component_log_prob(y), 1)
 
 
 class StiffBase(nn.Module):

@@ -14,11 +14,19 @@ from boltzgen.coordinates.base import StiffBase
 from boltzgen.coordinates.closures import Closures, closure_passes
 from boltzgen.coordinates.equivalence import fold_rules, handed_centres, order_rules, skeletal_permutations
 from boltzgen.coordinates.groups import TURN, Group
+from boltzgen.coordinates.images import with_images
 from boltzgen.coordinates.internal import MolecularCoordinates
 from boltzgen.coordinates.labels import LabelRule, LabelRules
 from boltzgen.coordinates.layout import child_groups, choose_tree
 from boltzgen.coordinates.placement import Placement
-from boltzgen.coordinates.rings import blocks_with_basins, classes, flexible_rings, mixture
+from boltzgen.coordinates.rings import (
+    Block,
+    basin_shares,
+    blocks_with_basins,
+    classes,
+    flexible_rings,
+    mixture,
+)
 from boltzgen.coordinates.zmatrix import ZMatrix
 from boltzgen.errors import InputError
 from boltzgen.molecules.molecule import Molecule
@@ -29,19 +37,25 @@ PLANAR = 0.6  # radians from 0 or π within which a double bond counts as flat
 
 
 def build_coordinates(
-    molecule: Molecule, frames: np.ndarray | Tensor, dtype: torch.dtype = torch.float32
+    molecule: Molecule,
+    frames: np.ndarray | Tensor,
+    reduced_energies: np.ndarray | Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> MolecularCoordinates:
     """Coordinates whitened on ``frames`` [n, atoms, 3] (nm): thermal configurations from all known basins.
 
     Handedness and double-bond sides are those of the first frame. Raises InputError where frames show
-    different stereoisomers. Geometry is in float64; the result is in ``dtype``.
+    different stereoisomers. The basins of rings are weighted by their free energies, estimated from the
+    frames' ``reduced_energies`` [n] if these are given, or else by their shares of the frames. Geometry is in
+    float64; the result is in ``dtype``.
     """
     x = torch.as_tensor(np.asarray(frames), dtype=torch.float64)
     molecule.require_positions(x.numpy())
     graph = MolecularGraph.from_rdmol(molecule.rdmol)
     zmatrix = choose_tree(graph, x)
+    flexible = flexible_rings(_rings(molecule), x)
     placement = Placement(zmatrix)
-    groups = child_groups(graph, zmatrix, molecule.rdmol, x[0], flexible_rings(_rings(molecule), x))
+    groups = child_groups(graph, zmatrix, molecule.rdmol, x[0], flexible)
     groups = _solvable(zmatrix, groups)
     handed = handed_centres(graph, zmatrix, x)
     rules, fixed = order_rules(graph, handed)
@@ -49,32 +63,33 @@ def build_coordinates(
     skeletal = skeletal_permutations(graph, fixed)
     fixed_centres = tuple((centre, *others) for centre, others in fixed.items())
 
-    gap_folds = [rule for rule in folds if rule.kind == "gap"]
-    x = LabelRules(skeletal, fixed_centres, _sorted(rules + gap_folds)).canonicalise(x, placement)
+    unfolded = _sorted([*rules, *(rule for rule in folds if rule.kind == "gap")])
+    ordered = LabelRules(skeletal, fixed_centres, unfolded)
+    x = ordered.canonicalise(x, placement)
+    wrong = int((~ordered.in_order(x, placement)).sum())
+    if wrong:
+        raise InputError(
+            f"{wrong} of {len(x)} frames of '{molecule.smiles}' show another stereoisomer than the first: "
+            "give frames of one stereoisomer."
+        )
+    x, source = with_images(x, graph, flexible, ordered, placement, groups)
     groups = [_with_ranges(group, _azimuths(placement, group, x), group.centre in handed) for group in groups]
     groups = [_with_closure_seam(zmatrix, group, x) for group in groups]
     seams = {group.centre: group.low for group in groups}
     folds = [_with_seam(rule, seams[rule.centre]) if rule.kind == "rotor" else rule for rule in folds]
     labels = LabelRules(skeletal, fixed_centres, _sorted(rules + folds))
     x = labels.canonicalise(x, placement)
-
-    wrong = int((~labels.in_order(x, placement)).sum())
-    if wrong:
-        raise InputError(
-            f"{wrong} of {len(x)} frames of '{molecule.smiles}' show another stereoisomer than the first: "
-            "give frames of one stereoisomer."
-        )
     coordinates = MolecularCoordinates(zmatrix, groups, labels)
-    _whiten(coordinates, graph, molecule, x)
+    energies = None if reduced_energies is None else torch.as_tensor(reduced_energies).double()[source]
+    _whiten(coordinates, blocks_with_basins(graph, _rings(molecule), x), x, energies)
     return coordinates.to(dtype)
 
 
-def _whiten(coordinates: MolecularCoordinates, graph: MolecularGraph, molecule: Molecule, x: Tensor) -> None:
+def _whiten(
+    coordinates: MolecularCoordinates, blocks: list[Block], x: Tensor, reduced_energies: Tensor | None
+) -> None:
     """Fits whitening and base of ``coordinates`` to frames x [n, atoms, 3] in the domain."""
     _, raw, log_det = coordinates.unbounded.measure(x.permute(2, 1, 0))
-    inside = torch.isfinite(log_det)
-    raw, x = raw[:, inside], x[inside]
-    blocks = blocks_with_basins(graph, _rings(molecule), x)
     links = coordinates.unbounded.links()
     taken: set[int] = set()
     indices: list[list[int]] = []
@@ -87,6 +102,10 @@ def _whiten(coordinates: MolecularCoordinates, graph: MolecularGraph, molecule: 
     y, _ = coordinates.whitening.whiten(raw)
     mixtures = [mixture(own, y, block.basins) for own, block in zip(indices, blocks, strict=True)]
     coordinates.base = StiffBase(coordinates.n_stiff, mixtures)
+    if reduced_energies is not None:
+        work = reduced_energies - log_det
+        for part, block in zip(mixtures, blocks, strict=True):
+            part.set_weights(basin_shares(part, coordinates.base, y.T, block.basins, work))
 
 
 def _rings(molecule: Molecule) -> list[tuple[int, ...]]:

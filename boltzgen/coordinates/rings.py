@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boltzgen.coordinates.base import MixtureBlock
+from boltzgen.coordinates.base import MixtureBlock, StiffBase
 from boltzgen.coordinates.whitening import shrunk_covariance
 from boltzgen.molecules.symmetry import MolecularGraph
 
@@ -21,7 +21,7 @@ ANTI = 2.0  # radians: larger ones count as extended
 RARE = 0.003  # share of the frames below which a pattern joins the nearest one
 MOST_BASINS = 48
 PYRAMID = 0.25  # triple product of a nitrogen's bond directions beyond which it is pyramidal
-SMALLEST_WEIGHT = 0.2  # of the weights: shared equally by all basins, whatever their population
+SMALLEST_SHARE = 0.03  # of the weight: shared equally by all basins, whatever their free energy
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,21 @@ def mixture(indices: list[int], y: Tensor, basins: Tensor) -> MixtureBlock:
         weights.append(members.shape[1] / chosen.shape[1])
         means.append(mean[:, 0])
         factors.append(torch.linalg.cholesky(shrunk_covariance(members - mean, max(members.shape[1] - 1, 1))))
-    equal = torch.full((n_basins,), SMALLEST_WEIGHT / n_basins, dtype=torch.float64)
-    block.set(
-        (1.0 - SMALLEST_WEIGHT) * torch.tensor(weights, dtype=torch.float64) + equal,
-        torch.stack(means),
-        torch.stack(factors),
-    )
+    block.set(torch.tensor(weights, dtype=torch.float64), torch.stack(means), torch.stack(factors))
     return block
+
+
+def basin_shares(block: MixtureBlock, base: StiffBase, y: Tensor, basins: Tensor, work: Tensor) -> Tensor:
+    """Weights [k] of the basins of ``block`` by free energy, from frames y [n, stiff] within each.
+
+    ``work`` [n] is u − ln |∂x/∂(τ, r)|. In one basin E[u + ln q_k] over its frames is −ln Z_k, less the
+    divergence of the Gaussian from the basin (the bound of Gibbs), which is much alike in all basins;
+    populations of frames from a quench do not enter.
+    """
+    others = base.log_prob(y) - block.log_prob(y[:, block.indices])
+    gaussians = block.component_log_prob(y[:, block.indices])
+    log_z = torch.stack(
+        [-(work + others + gaussians[:, k])[basins == k].mean() for k in range(gaussians.shape[1])]
+    )
+    shares = torch.softmax(log_z, 0)
+    return (1.0 - SMALLEST_SHARE) * shares + SMALLEST_SHARE / len(shares)

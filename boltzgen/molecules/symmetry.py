@@ -100,9 +100,10 @@ class MolecularGraph:
         """Whether the molecule falls apart without the bond i–j (it is in no ring)."""
         return not any(j in self.component(n, without=(i,)) for n in self.neighbours[i] if n != j)
 
-    def automorphism(self, images: Mapping[int, int], order: int) -> tuple[int, ...] | None:
+    def automorphism(self, images: Mapping[int, int], order: int = 0) -> tuple[int, ...] | None:
         """An automorphism g with g(i) = images[i] and g applied ``order`` times the identity, or None.
 
+        Order zero asks for no such thing.
         Atoms that ``images`` leaves free stay where they are if they can. The search stops, finding nothing,
         after ``MOST_SEARCH_STEPS`` trials.
         """
@@ -167,6 +168,8 @@ class _Search:
 
     def closes(self, atom: int) -> bool:
         """Whether the cycle through ``atom``, as far as assigned, can still divide ``order``."""
+        if self.order == 0:
+            return True
         start = atom
         for _ in range(self.order - 1):
             start = self.sources.get(start, start)
