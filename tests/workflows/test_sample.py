@@ -63,13 +63,14 @@ def test_folder_opens_in_mdtraj_and_rdkit(ethanol):
 
 
 def test_summary_holds_what_is_promised(ethanol):
-    ensemble, folder = ethanol
+    _ensemble, folder = ethanol
     summary = json.loads((folder / "summary.json").read_text())
     promised = (
-        "molecule n_atoms temperature_K forcefield solvent n_samples effective_sample_size"
-        " effective_sample_size_fraction pareto_k free_energy_kT free_energy_stderr_kT log_Z"
-        " n_energy_evaluations wall_seconds device seed versions converged warnings main_conformers"
-    ).split()
+        "molecule", "n_atoms", "temperature_K", "forcefield", "solvent", "n_samples", "effective_sample_size",
+        "effective_sample_size_fraction", "pareto_k", "free_energy_kT", "free_energy_stderr_kT", "log_Z",
+        "n_energy_evaluations", "wall_seconds", "device", "seed", "versions", "converged", "warnings",
+        "main_conformers",
+    )  # fmt: skip
     assert set(promised) <= summary.keys()
     frames = SHORT["frames"]
     dynamics = frames.walkers * (2 + frames.hot_steps + frames.steps)

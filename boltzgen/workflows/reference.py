@@ -1,0 +1,118 @@
+"""A reference ensemble by replica exchange on the compiled energy: slow, model-free, with honest errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from boltzgen.energies.compiler import compile_system
+from boltzgen.energies.target import BoltzmannTarget
+from boltzgen.ensemble import Ensemble
+from boltzgen.sampling.dynamics import Langevin
+from boltzgen.sampling.frames import HYDROGEN_MASS
+from boltzgen.sampling.tempering import (
+    LadderEstimate,
+    ReplicaExchange,
+    ReplicaState,
+    ReplicaTrajectory,
+    ladder_estimate,
+    temperature_ladder,
+)
+from boltzgen.systems import MolecularSystem
+from boltzgen.workflows.progress import Report, StageProgress, silent
+
+SEED_CONFORMERS = 64
+REPORTS = 50
+MAX_DRIFT = 3.0
+
+
+class ReferenceConfig(BaseModel):
+    """Replica exchange in ladders up to ``hottest`` K; ``picoseconds`` on every rung, a tenth to settle."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: PositiveFloat = 300.0
+    hottest: PositiveFloat = 900.0
+    ladders: PositiveInt = Field(default=32, ge=2)
+    picoseconds: PositiveFloat = 400.0
+    time_step: PositiveFloat = 0.001
+    friction: PositiveFloat = 2.0
+    steps_per_swap: PositiveInt = 100
+    seed: int = Field(default=0, ge=0)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Frames at the lowest temperature, frame after frame and ladder by ladder, and how good they are.
+
+    ``energy``: ⟨U⟩ in kJ/mol with its error between ladders. ``converged``: the halves of the run agree.
+    """
+
+    ensemble: Ensemble
+    n_ladders: int
+    energy: LadderEstimate
+    evaluations: int
+    converged: bool
+
+    def by_ladder(self, values: Tensor) -> Tensor:
+        """One value a frame [frames·ladders] as [frames, ladders], for ``ladder_estimate``."""
+        return values.reshape(-1, self.n_ladders)
+
+
+def reference_ensemble(
+    system: MolecularSystem, config: ReferenceConfig | None = None, report: Report = silent
+) -> Reference:
+    """Equally weighted frames of ``system`` at ``config.temperature``, worth as many as their errors say."""
+    config = config or ReferenceConfig()
+    generator = torch.Generator().manual_seed(config.seed)
+    molecule = system.molecule
+    target = BoltzmannTarget(compile_system(system.system), config.temperature)
+    masses = torch.as_tensor(molecule.masses).float().clamp_min(HYDROGEN_MASS)
+    kernel = Langevin(target, masses, time_step=config.time_step, friction=config.friction)
+    temperatures = temperature_ladder(config.temperature, config.hottest, molecule.n_atoms)
+    exchange = ReplicaExchange(kernel, temperatures, config.ladders, config.steps_per_swap)
+    starts = torch.as_tensor(molecule.seed_conformers(SEED_CONFORMERS, seed=config.seed)).float()
+    rounds = max(int(config.picoseconds / config.time_step / config.steps_per_swap), 2 * REPORTS)
+    state, _ = exchange.run(exchange.init(starts, generator), max(rounds // 10, 1), generator)
+    trajectory = _reported_run(exchange, state, rounds, generator, report)
+    energies = trajectory.energies[:, :, 0]
+    estimate = ladder_estimate(energies)
+    ensemble = Ensemble.from_frames(
+        molecule,
+        trajectory.positions.flatten(0, 1),
+        energies.flatten() / target.kT,
+        config.temperature,
+        estimate.effective_sample_size,
+        {
+            "forcefield": system.forcefield,
+            "solvent": system.solvent,
+            "seed": config.seed,
+            "n_energy_evaluations": target.evaluations,
+            "temperatures_K": temperatures.tolist(),
+            "exchange_acceptance": trajectory.acceptance.tolist(),
+            "round_trips": int(trajectory.round_trips.sum()),
+            "n_replaced_walkers": trajectory.replaced,
+            "energy_drift": estimate.drift,
+        },
+    )
+    return Reference(ensemble, config.ladders, estimate, target.evaluations, abs(estimate.drift) <= MAX_DRIFT)
+
+
+def _reported_run(
+    exchange: ReplicaExchange, state: ReplicaState, rounds: int, generator: torch.Generator, report: Report
+) -> ReplicaTrajectory:
+    parts: list[ReplicaTrajectory] = []
+    for index in range(REPORTS):
+        state, part = exchange.run(state, rounds // REPORTS, generator)
+        parts.append(part)
+        report(StageProgress("replica exchange", (index + 1) / REPORTS))
+    return ReplicaTrajectory(
+        torch.cat([part.positions for part in parts]),
+        torch.cat([part.energies for part in parts]),
+        torch.stack([part.acceptance for part in parts]).mean(0),
+        torch.stack([part.round_trips for part in parts]).sum(0),
+        sum(part.replaced for part in parts),
+    )
