@@ -1,0 +1,265 @@
+#!/usr/bin/env python
+"""Energies and forces a second: machine code, plain torch and a loop over OpenMM, in one run.
+
+    python scripts/benchmark_energies.py [--quick] [--json FILE] [--molecules FILE.smi] [--threads N]
+
+Float32, batch 1024, after warm-up, best of several repeats, on N threads (default: all cores). It prints
+
+1. thousands of energies with forces a second: compiled, uncompiled, and a loop over one OpenMM context on the
+   faster of the Reference platform and the CPU platform with N threads (double and single precision);
+2. how the compiled rate scales with the batch, and with the atoms (the table of 1);
+3. peak memory a configuration at 200 atoms and batch 1024 (growth within a fresh process; Linux);
+4. seconds to the first energy of a molecule in a new process: with no library on disk, then with all of them;
+5. on a GPU, where there is one: rate at batch 65536 by device events.
+
+Run it on a quiet machine: every rate is wall time.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import openmm
+import torch
+from openmm import unit
+
+from boltzgen.energies import Energy
+from boltzgen.energies.compiler import compile_system
+from boltzgen.systems import MolecularSystem, load_system
+
+BATCH = 1024
+SYSTEMS = {
+    "alanine dipeptide, MMFF94": ("CC(=O)N[C@@H](C)C(=O)NC", None, None),
+    "alanine dipeptide, ff96": ("alanine-dipeptide-vacuum", None, None),
+    "alanine dipeptide, ff96 + OBC1": ("alanine-dipeptide", None, None),
+    "ibuprofen, MMFF94": ("CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O", None, None),
+    "ibuprofen, MMFF94 + OBC2": ("CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O", "mmff94", "obc2"),
+    "hexapeptide, ff99SB-ILDN + OBC2": ("alanine-hexapeptide", None, None),
+    "chignolin": ("chignolin", None, None),
+}
+PROBE_FIRST = """
+import time, torch
+start = time.perf_counter()
+from boltzgen.energies.compiler import compile_system
+from boltzgen.systems import load_system
+molecular = load_system({spec!r})
+x = torch.tensor(molecular.molecule.seed_conformers(1, seed=1), dtype=torch.float32).permute(2, 1, 0)
+middle = time.perf_counter()
+compile_system(molecular.system).energy_and_gradient(x.contiguous())
+print(time.perf_counter() - start, time.perf_counter() - middle)
+"""
+PROBE_MEMORY = """
+import openmm, torch
+from pathlib import Path
+from boltzgen.energies.compiler import compile_system
+
+def kibibytes(field):
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith(field))
+
+torch.set_num_threads({threads})
+system, pairs, solvent = openmm.System(), openmm.NonbondedForce(), openmm.GBSAOBCForce()
+for i in range({atoms}):
+    system.addParticle(12.0)
+    pairs.addParticle(0.1 * (-1) ** i, 0.3, 0.4)
+    solvent.addParticle(0.1 * (-1) ** i, 0.15, 0.8)
+system.addForce(pairs)
+system.addForce(solvent)
+energy = compile_system(system, compiled={compiled})
+x = torch.randn(3, {atoms}, {batch})
+energy.energy_and_gradient(x[:, :, :1].contiguous())
+Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is used now
+before = kibibytes("VmRSS")
+energy.energy_and_gradient(x)
+print((kibibytes("VmHWM") - before) / {batch})
+"""
+
+
+def thermal_positions(system: MolecularSystem, batch: int) -> torch.Tensor:
+    """Seed conformers with 0.004 nm of noise, float32 [3, atoms, batch]."""
+    conformers = system.molecule.seed_conformers(4, seed=1)
+    generator = np.random.default_rng(0)
+    frames = conformers[generator.integers(len(conformers), size=batch)]
+    frames = frames + 0.004 * generator.normal(size=frames.shape)
+    return torch.tensor(frames, dtype=torch.float32).permute(2, 1, 0).contiguous()
+
+
+def best_rate(work: Callable[[], object], configurations: int, seconds: float, repeats: int) -> float:
+    """Configurations a second: the best of ``repeats`` stretches of about ``seconds`` each."""
+    work()
+    start = time.perf_counter()
+    work()
+    calls = max(1, int(seconds / (time.perf_counter() - start)))
+    best = 0.0
+    for _ in range(repeats):
+        start = time.perf_counter()
+        for _ in range(calls):
+            work()
+        best = max(best, calls * configurations / (time.perf_counter() - start))
+    return best
+
+
+def openmm_rates(system: openmm.System, x: torch.Tensor, seconds: float, repeats: int) -> dict[str, float]:
+    """A plain loop: set positions, get energy and forces; for each platform."""
+    frames = x.permute(2, 1, 0).double().numpy()[:32]
+    rates = {}
+    for name, options in (("Reference", {}), ("CPU", {"Threads": str(torch.get_num_threads())})):
+        platform = openmm.Platform.getPlatformByName(name)
+        context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform, options)
+
+        def loop(context: openmm.Context = context) -> None:
+            for frame in frames:
+                context.setPositions(frame)
+                state = context.getState(getEnergy=True, getForces=True)
+                state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
+                state.getForces(asNumpy=True)
+
+        rates[name] = best_rate(loop, len(frames), seconds, repeats)
+    return rates
+
+
+def rate_of(energy: Energy, x: torch.Tensor, seconds: float, repeats: int) -> float:
+    return best_rate(lambda: energy.energy_and_gradient(x), x.shape[2], seconds, repeats)
+
+
+def measure_system(name: str, system: MolecularSystem, seconds: float, repeats: int) -> dict[str, object]:
+    x = thermal_positions(system, BATCH)
+    compiled = compile_system(system.system, compiled=True)
+    plain = compile_system(system.system, compiled=False)
+    loops = openmm_rates(system.system, x, seconds, repeats)
+    _, single = compiled.energy_and_gradient(x[:, :, :64])
+    _, double = plain.energy_and_gradient(x[:, :, :64].double())
+    error = (single.double() - double).norm(dim=(0, 1)) / double.norm(dim=(0, 1))
+    row: dict[str, object] = {
+        "system": name,
+        "n_atoms": x.shape[1],
+        "compiled_per_second": rate_of(compiled, x, seconds, repeats),
+        "uncompiled_per_second": rate_of(plain, x, seconds, repeats),
+        **{f"openmm_{platform.lower()}_per_second": rate for platform, rate in loops.items()},
+        "float32_force_error_max": float(error.max()),
+    }
+    row["ratio_to_openmm"] = row["compiled_per_second"] / max(loops.values())
+    rates = (row["compiled_per_second"], row["uncompiled_per_second"], loops["Reference"], loops["CPU"])
+    print(
+        f"{name:34s} {row['n_atoms']:4d}",
+        *(f"{rate / 1e3:10.2f}" for rate in rates),
+        f"{row['ratio_to_openmm']:7.0f} {row['float32_force_error_max']:9.1e}",
+        flush=True,
+    )
+    return row
+
+
+def probe(source: str, **environment: str) -> list[float]:
+    """Numbers printed by a fresh process."""
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=600,
+    )
+    return [float(word) for word in done.stdout.split()]
+
+
+def first_energy() -> dict[str, float]:
+    """Seconds to the first energy in a new process, imports and force field included."""
+    with tempfile.TemporaryDirectory() as folder:
+        cold = probe(PROBE_FIRST.format(spec="CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O"), BOLTZGEN_CACHE=folder)
+        warm = probe(PROBE_FIRST.format(spec="CC(=O)Oc1ccccc1C(=O)O"), BOLTZGEN_CACHE=folder)
+    names = ("first_energy_cold", "compilation_cold", "first_energy_warm", "compilation_warm")
+    return {f"{name}_seconds": value for name, value in zip(names, [*cold, *warm], strict=True)}
+
+
+def memory(threads: int, atoms: int = 200) -> dict[str, float]:
+    """Kibibytes a configuration of atoms with charges in OBC2, compiled and not; 2.3 of them are the result.
+
+    Read from /proc: Linux only.
+    """
+    found: dict[str, float] = {"n_atoms": atoms}
+    for name, compiled in (("compiled", True), ("uncompiled", False)):
+        source = PROBE_MEMORY.format(threads=threads, atoms=atoms, compiled=compiled, batch=BATCH)
+        (found[f"{name}_KiB_per_configuration"],) = probe(source)
+    return found
+
+
+def on_gpu(system: MolecularSystem, batch: int = 65536, calls: int = 10) -> dict[str, float]:
+    """Rate by device events, float32."""
+    energy = compile_system(system.system)
+    x = thermal_positions(system, batch).cuda()
+    energy.energy_and_gradient(x)
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    for _ in range(calls):
+        energy.energy_and_gradient(x)
+    end.record()
+    torch.cuda.synchronize()
+    return {"batch": batch, "per_second": calls * batch / (start.elapsed_time(end) * 1e-3)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--quick", action="store_true", help="fewer systems and repeats; a minute")
+    parser.add_argument(
+        "--molecules", type=Path, help="SMILES and name per line, in MMFF94, instead of the table"
+    )
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    seconds, repeats = (0.2, 2) if arguments.quick else (0.5, 5)
+
+    chosen = SYSTEMS
+    if arguments.molecules:
+        lines = [line.split() for line in arguments.molecules.read_text().splitlines() if line.strip()]
+        chosen = {name: (smiles, None, None) for smiles, name in lines}
+    if arguments.quick and not arguments.molecules:
+        chosen = dict(list(chosen.items())[:4])
+
+    print(
+        f"thousands of energies with forces a second, batch {BATCH}, {arguments.threads} thread(s), float32"
+    )
+    print(f"{'':34s}atoms   compiled uncompiled  Reference        CPU   ratio force err")
+    rows = []
+    for name, (spec, forcefield, solvent) in chosen.items():
+        rows.append(measure_system(name, load_system(spec, forcefield, solvent), seconds, repeats))
+    report: dict[str, object] = {"threads": arguments.threads, "batch": BATCH, "systems": rows}
+
+    dipeptide = load_system("alanine-dipeptide")
+    compiled = compile_system(dipeptide.system, compiled=True)
+    sizes = (64, 1024, 4096) if arguments.quick else (64, 256, 1024, 4096, 16384)
+    report["by_batch"] = {
+        size: rate_of(compiled, thermal_positions(dipeptide, size), seconds, repeats) for size in sizes
+    }
+    rates = ", ".join(f"{size}: {rate / 1e3:.0f} k/s" for size, rate in report["by_batch"].items())
+    print(f"\nalanine dipeptide, ff96 + OBC1, by batch: {rates}")
+
+    report["first_energy"] = first = first_energy()
+    print(
+        f"first energy in a new process: {first['first_energy_cold_seconds']:.1f} s with nothing on disk "
+        f"(compiling {first['compilation_cold_seconds']:.2f} s), {first['first_energy_warm_seconds']:.1f} s "
+        f"afterwards for another molecule ({first['compilation_warm_seconds']:.2f} s)"
+    )
+    if Path("/proc/self/clear_refs").exists():
+        report["memory"] = used = memory(arguments.threads)
+        print(
+            f"peak memory at {used['n_atoms']:.0f} atoms, batch {BATCH}, in KiB a configuration: "
+            f"{used['compiled_KiB_per_configuration']:.1f} compiled, "
+            f"{used['uncompiled_KiB_per_configuration']:.1f} uncompiled"
+        )
+    if torch.cuda.is_available():
+        report["gpu"] = {"device": torch.cuda.get_device_name(), **on_gpu(dipeptide)}
+        print(f"{report['gpu']['device']}: {report['gpu']['per_second'] / 1e6:.2f} M/s at batch 65536")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
