@@ -1,8 +1,8 @@
 """Unbounded coordinates: torsions on the circle, and stiff coordinates whose ranges no value can leave.
 
-A bond is the exponential of its coordinate, an angle, the gap of a pair and a stiff torsion a logistic
-function between their bounds, the gaps round a centre shares of the whole, a direction in line its
-stereographic projection. All are close to linear over thermal fluctuations. Batch last throughout.
+A bond is b = w softplus(r/w); an angle, the gap of a pair and a stiff torsion are logistic functions between
+their bounds, the gaps round a centre shares of the whole, a direction in line its stereographic projection.
+All are close to linear over thermal fluctuations. Batch last throughout.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from boltzgen.coordinates.closures import Closures
 from boltzgen.coordinates.groups import TURN, GapGroups, Group
 from boltzgen.coordinates.placement import Placement
 from boltzgen.coordinates.zmatrix import ZMatrix
+
+BOND_SOFTNESS = 0.3  # nm, w above: the curvature is near that of the logarithm, without its overflow
+SHORTEST_BOND = 1e-8  # nm
 
 
 class UnboundedCoordinates(nn.Module):
@@ -120,11 +123,11 @@ class UnboundedCoordinates(nn.Module):
         self, torsions: Float[Tensor, "torsions batch"], raw: Float[Tensor, "stiff batch"]
     ) -> tuple[Float[Tensor, "3 atoms batch"], Float[Tensor, " batch"]]:
         """Positions and ln |∂x_int/∂(τ, r)|."""
-        log_bonds, logits, projected, *rest = raw.split(self.sizes)
-        bonds = log_bonds.exp()
+        lengths, logits, projected, *rest = raw.split(self.sizes)
+        bonds = (BOND_SOFTNESS * nn.functional.softplus(lengths / BOND_SOFTNESS)).clamp_min(SHORTEST_BOND)
         values = self.low + self.width * torch.sigmoid(logits)
         angles, intervals = values[: self.n_bent], values[self.n_bent :]
-        log_det = self._log_volume(log_bonds, angles, logits, projected)
+        log_det = self._log_volume(lengths, bonds, angles, logits, projected)
         gaps = []
         for simplex, part in zip(self.simplices, rest, strict=True):
             gap, log_slope = simplex.gaps(part)
@@ -133,7 +136,7 @@ class UnboundedCoordinates(nn.Module):
         azimuths = self.mixing @ torch.cat([self.centres + torsions / self.folds, intervals, *gaps])
         polar = self._polar(angles, azimuths, projected)
         if self.closures.groups:
-            s, t = log_bonds[self.closing_bonds], logits[self.closing_angles]
+            s, t = lengths[self.closing_bonds], logits[self.closing_angles]
             bonds, polar, log_closed = self.closures.close(
                 bonds, polar, s, t, intervals[self.closing_torsions]
             )
@@ -165,13 +168,14 @@ class UnboundedCoordinates(nn.Module):
         share = (torch.cat([angles, low + torch.remainder(turning - low, TURN)]) - self.low) / self.width
         inside = ((share > 0) & (share < 1)).all(0)
         edge = torch.finfo(share.dtype).eps
-        logits, log_bonds = torch.logit(share.clamp(edge, 1.0 - edge)), bonds.log()
-        log_det = self._log_volume(log_bonds, angles, logits, projected)
+        logits = torch.logit(share.clamp(edge, 1.0 - edge))
+        lengths = bonds + BOND_SOFTNESS * torch.log(-torch.expm1(-bonds / BOND_SOFTNESS))
+        log_det = self._log_volume(lengths, bonds, angles, logits, projected)
         if self.closures.groups:
-            log_bonds = log_bonds.index_copy(0, self.closing_bonds, s)
+            lengths = lengths.index_copy(0, self.closing_bonds, s)
             logits = logits.index_copy(0, self.closing_angles, t)
             log_det = log_det + log_closed
-        raw = [log_bonds, logits, projected]
+        raw = [lengths, logits, projected]
         for simplex in self.simplices:
             gaps = torch.stack([g.gap_values(azimuths(g)) for g in simplex.groups], 1)
             part, log_slope, in_range = simplex.raw(gaps)
@@ -188,17 +192,21 @@ class UnboundedCoordinates(nn.Module):
         polar = torch.stack([first, azimuths])
         return polar.index_copy(1, self.placement.linear - 2, projected.unflatten(0, (2, self.n_linear)))
 
-    def _log_volume(self, log_bonds: Tensor, angles: Tensor, logits: Tensor, projected: Tensor) -> Tensor:
+    def _log_volume(
+        self, lengths: Tensor, bonds: Tensor, angles: Tensor, logits: Tensor, projected: Tensor
+    ) -> Tensor:
         """ln |∂x/∂(τ, r)| but for the gaps of simplices and the closing atoms of rings."""
         log_slopes = -(nn.functional.softplus(logits) + nn.functional.softplus(-logits))
         if self.closures.groups:
             log_slopes = log_slopes.index_fill(0, self.closing_angles, 0.0)
-            log_bonds, angles = log_bonds[self.free_bonds], angles[self.free_angles]
+            lengths, bonds = lengths[self.free_bonds], bonds[self.free_bonds]
+            angles = angles[self.free_angles]
+        log_radial = 2.0 * bonds.log() + nn.functional.logsigmoid(lengths / BOND_SOFTNESS)
         log_sin = torch.sin(angles).clamp_min(torch.finfo(angles.dtype).tiny).log()
-        # b² db = b³ d ln b; solid angle 4/(1 + p²)² d²p of a projected direction.
+        # Solid angle per d²p of a projected direction: 4/(1 + p²)².
         square = projected.unflatten(0, (2, self.n_linear)).square().sum(0)
         log_solid = math.log(4.0) - 2.0 * torch.log1p(square)
-        return 3.0 * log_bonds.sum(0) + log_sin.sum(0) + log_slopes.sum(0) + log_solid.sum(0) + self.log_scale
+        return log_radial.sum(0) + log_sin.sum(0) + log_slopes.sum(0) + log_solid.sum(0) + self.log_scale
 
 
 def _wrap(angle: Tensor) -> Tensor:
