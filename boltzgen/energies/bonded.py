@@ -8,6 +8,7 @@ import openmm
 import torch
 from openmm import unit
 
+from ..errors import InputError
 from .cluster import ClusterTerm
 
 Globals = Mapping[str, float]
@@ -33,6 +34,10 @@ def cluster_term(
         return []
     atoms = torch.tensor([list(r[0]) for r in rows], dtype=torch.int64).reshape(len(rows), particles)
     values = torch.tensor([[number(v) for v in r[1]] for r in rows], dtype=torch.float64)
+    for row, value in zip(rows, values, strict=True):
+        if not torch.isfinite(value).all():
+            given = dict(zip(names, value.tolist(), strict=True))
+            raise InputError(f"{force.getName()}: atoms {list(row[0])} have parameters {given}; give numbers")
     return [
         ClusterTerm(
             force.getName(),

@@ -18,8 +18,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .algebra import ZERO, Node, add, call, constant, gradient, mul, select, variable, variables
+from .algebra import ZERO, Node, add, call, constant, mul, select, variable, variables
 from .cluster import BLOCK, full
+from .derivatives import gradient
 from .expressions import Scope, parse
 from .native_born import born_kernel
 from .tables import Table, pack

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .algebra import ZERO, Node, constant, gradient, variable
+from .algebra import ZERO, Node, constant, variable
+from .derivatives import gradient
 from .expressions import Scope, coordinate_names, parse
 from .native_code import cluster_kernel
 from .tables import Table, pack

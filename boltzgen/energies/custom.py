@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import openmm
 
+from ..errors import InputError
 from .bonded import Globals, cluster_term
 from .cluster import ClusterTerm
 from .tabulated import read_tables
@@ -17,6 +19,8 @@ def constants_of(force: openmm.Force, given: Globals) -> dict[str, float]:
     for i in range(force.getNumGlobalParameters()):
         name = force.getGlobalParameterName(i)
         found[name] = float(given.get(name, force.getGlobalParameterDefaultValue(i)))
+        if not math.isfinite(found[name]):
+            raise InputError(f"{force.getName()}: global parameter {name} is {found[name]}; give a number")
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,7 +17,7 @@ from ..errors import EvaluationError, InputError
 from .native import NativeEnergy
 from .native_code import SCALARS
 from .native_library import find_compiler
-from .storage import read_terms, write_terms
+from .storage import read_terms, term_from_state, term_state, write_terms
 from .term import NativeTerm, Term
 
 
@@ -39,6 +40,10 @@ class Energy(torch.nn.Module):
             )
         self.compiled = compiled
         self._native: dict[torch.dtype, NativeEnergy] = {}
+
+    def __reduce__(self) -> tuple:
+        # compiled code and its memory belong to one process: a copy makes its own
+        return _from_states, (self.n_atoms, [term_state(t) for t in self.terms.values()], self.compiled)
 
     def save(self, path: str | os.PathLike) -> None:
         """One file that ``load`` reads with torch alone: expressions and numbers, no code."""
@@ -92,6 +97,10 @@ class Energy(torch.nn.Module):
     def term_energies(self, x: Float[Tensor, "3 atoms batch"]) -> dict[str, Float[Tensor, " batch"]]:
         """Energy of each force by name, kJ/mol, exactly as computed (NaN stays NaN)."""
         return {name: term.energy_and_gradient(x)[0] for name, term in self.terms.items()}
+
+
+def _from_states(n_atoms: int, states: Sequence[dict[str, Any]], compiled: str | bool) -> Energy:
+    return Energy(n_atoms, [term_from_state(state) for state in states], compiled)
 
 
 def _with_unique_names(terms: Sequence[Term]) -> dict[str, Term]:

@@ -6,6 +6,7 @@ left; ``+ - * / ^`` with ``^`` right-associative and binding tighter than unary 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -119,6 +120,8 @@ class _Parser:
         kind, text = self.tokens[self.at]
         self.at += 1
         if kind == "number":
+            if math.isinf(float(text)):
+                raise self._error(f"the number {text} is too large")
             return constant(float(text))
         if text == "(":
             inner = self._binary(0)

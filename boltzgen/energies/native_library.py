@@ -87,7 +87,10 @@ def load_libraries(sources: Sequence[str]) -> list[ctypes.CDLL]:
 
 @cache
 def _loaded(path: Path) -> ctypes.CDLL:
-    return ctypes.CDLL(str(path))
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise EvaluationError(f"the compiled energy {path} cannot be loaded ({error}): delete it") from error
 
 
 def _compiled(source: str) -> Path:
@@ -101,7 +104,10 @@ def _compiled(source: str) -> Path:
         message = ""
         for flags in ([*_FLAGS, *_WIDE], _FLAGS, []):  # a compiler that lacks an option gets fewer
             command = [str(find_compiler()), *_PORTABLE, *flags, str(file), "-o", str(made), "-lm"]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT)
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT)
+            except (OSError, subprocess.TimeoutExpired) as error:
+                raise EvaluationError(f"the C++ compiler could not run: {error}") from error
             if done.returncode == 0:
                 os.replace(made, target)  # whole or not at all, whoever else compiles the same
                 return target

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import openmm
 import torch
 
@@ -32,7 +34,7 @@ _KINDS = {
 
 def gbsa_obc(force: openmm.GBSAOBCForce, _: Globals) -> list[BornTerm]:
     """GBSA with Onufriev–Bashford–Case radii (OBC2)."""
-    rows = [[number(v) for v in force.getParticleParameters(i)] for i in range(force.getNumParticles())]
+    rows = _particles(force)
     cutoff = _cutoff(force)
     factor = COULOMB_CONSTANT * (1 / force.getSoluteDielectric() - 1 / force.getSolventDielectric())
     # 4π times the surface tension in kJ/mol/nm²
@@ -58,7 +60,7 @@ def gbsa_obc(force: openmm.GBSAOBCForce, _: Globals) -> list[BornTerm]:
 def custom_gb(force: openmm.CustomGBForce, given: Globals) -> list[BornTerm]:
     """A CustomGBForce in its own expressions: HCT, OBC1, GBn, GBn2 and whatever else is written in them."""
     n = force.getNumPerParticleParameters()
-    rows = [[number(v) for v in force.getParticleParameters(i)] for i in range(force.getNumParticles())]
+    rows = _particles(force)
     values = [force.getComputedValueParameters(i) for i in range(force.getNumComputedValues())]
     energies = [force.getEnergyTermParameters(i) for i in range(force.getNumEnergyTerms())]
     return [
@@ -74,6 +76,14 @@ def custom_gb(force: openmm.CustomGBForce, given: Globals) -> list[BornTerm]:
             read_tables(force),
         )
     ]
+
+
+def _particles(force: openmm.GBSAOBCForce | openmm.CustomGBForce) -> list[list[float]]:
+    rows = [[number(v) for v in force.getParticleParameters(i)] for i in range(force.getNumParticles())]
+    for i, row in enumerate(rows):
+        if not all(math.isfinite(value) for value in row):
+            raise InputError(f"{force.getName()}: atom {i} has the parameters {row}; give numbers")
+    return rows
 
 
 def _cutoff(force: openmm.GBSAOBCForce | openmm.CustomGBForce) -> float | None:

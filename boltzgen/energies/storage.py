@@ -24,7 +24,7 @@ def write_terms(path: str | os.PathLike, n_atoms: int, terms: Iterable[Term]) ->
     """Writes the terms whole or not at all."""
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
-    content = {"format": _FORMAT, "n_atoms": n_atoms, "terms": [{"kind": t.kind, **t.state()} for t in terms]}
+    content = {"format": _FORMAT, "n_atoms": n_atoms, "terms": [term_state(term) for term in terms]}
     torch.save(content, partial)
     os.replace(partial, target)
 
@@ -37,10 +37,17 @@ def read_terms(path: str | os.PathLike) -> tuple[int, list[Term]]:
         raise InputError(f"{path} cannot be read as an energy: {str(error).splitlines()[0]}") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise InputError(f"{path} is not an energy saved by this version ({_FORMAT})")
-    return content["n_atoms"], [_term(dict(state)) for state in content["terms"]]
+    return content["n_atoms"], [term_from_state(state) for state in content["terms"]]
 
 
-def _term(state: dict[str, Any]) -> Term:
+def term_state(term: Term) -> dict[str, Any]:
+    """A term as numbers, strings and tensors."""
+    return {"kind": term.kind, **term.state()}
+
+
+def term_from_state(state: dict[str, Any]) -> Term:
+    """The term that ``term_state`` described."""
+    state = dict(state)
     kind = state.pop("kind")
     if "tables" in state:
         state["tables"] = {name: Table(**table) for name, table in state["tables"].items()}

@@ -227,3 +227,16 @@ def test_not_a_number_is_seen_even_beyond_a_cutoff(compiled):
     x = batch_last(positions(2))
     x[:, 0, 0] = math.nan
     assert torch.isinf(energy(x)).tolist() == [True, False]
+
+
+def test_parameters_that_are_not_numbers_are_refused():
+    for make in (forces.custom_bond, forces.gbsa_obc):
+        force = make()
+        if isinstance(force, openmm.GBSAOBCForce):
+            force.setParticleParameters(2, math.nan, 0.1, 0.8)
+        else:
+            force.setBondParameters(0, 0, 1, [math.inf, 0.1])
+        system = forces.particles()
+        system.addForce(force)
+        with pytest.raises(InputError, match="give numbers"):
+            compile_system(system)

@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boltzgen.energies.algebra import constant, gradient, topological, variable
+from boltzgen.energies.algebra import constant, topological, variable
 from boltzgen.energies.compiler import compile_system
+from boltzgen.energies.derivatives import gradient
 from boltzgen.energies.expressions import Scope, parse
 from boltzgen.energies.torch_code import torch_function
 from boltzgen.errors import InputError
