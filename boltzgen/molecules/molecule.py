@@ -18,6 +18,7 @@ from boltzgen.molecules import seeds
 from boltzgen.molecules.peptides import label_atom, read_pdb, read_sequence
 from boltzgen.molecules.reading import parsed_smiles, read_file, read_smiles, with_hydrogens
 from boltzgen.molecules.stereo import StereoElements, canonical_smiles, smiles_from_positions, stereoisomers
+from boltzgen.molecules.turned import turned_conformers
 
 if TYPE_CHECKING:
     import mdtraj
@@ -121,6 +122,13 @@ class Molecule:
     def seed_conformers(self, n: int, seed: int = 0, minimise: bool = True) -> np.ndarray:
         """At most ``n`` conformers [m, atoms, 3] nm float64 with this molecule's stereo (see seeds.py)."""
         return seeds.seed_conformers(self.rdmol, n, seed, minimise)
+
+    def turned_conformers(self, seeds: np.ndarray, window: float = 25.0) -> np.ndarray:
+        """``seeds`` with one amide, ester or acid bond on its other side, where within ``window`` kJ/mol.
+
+        [m, atoms, 3] nm, m from 0; see turned.py.
+        """
+        return turned_conformers(self.rdmol, seeds, window)
 
     def to_openmm_topology(self) -> openmm.app.Topology:
         """OpenMM's topology: the residues of a peptide, else one residue MOL with atom names C1, C2, H1, …"""

@@ -11,6 +11,7 @@ from boltzgen.errors import InputError
 from boltzgen.molecules.stereo import canonical_smiles, stereoisomers
 
 MAX_ATOMS = 120
+MOST_SHOWN_ISOMERS = 16
 
 
 def read_smiles(smiles: str) -> Chem.Mol:
@@ -24,8 +25,17 @@ def read_smiles(smiles: str) -> Chem.Mol:
         return isomers[0]
     if not isomers:
         raise InputError(f"SMILES '{smiles}' has no stereoisomer that fits into three dimensions.")
-    listed = "  ".join(canonical_smiles(isomer) for isomer in isomers)
-    raise InputError(f"SMILES '{smiles}' leaves stereo open: give one of its stereoisomers: {listed}")
+    raise _open_stereo(f"SMILES '{smiles}'", isomers)
+
+
+def _open_stereo(what: str, isomers: list[Chem.Mol]) -> InputError:
+    listed = "  ".join(canonical_smiles(isomer) for isomer in isomers[:MOST_SHOWN_ISOMERS])
+    more = (
+        f"  and {len(isomers) - MOST_SHOWN_ISOMERS} or more others"
+        if len(isomers) > MOST_SHOWN_ISOMERS
+        else ""
+    )
+    return InputError(f"{what} leaves stereo open: give one of its stereoisomers: {listed}{more}")
 
 
 def parsed_smiles(smiles: str) -> Chem.Mol:
@@ -83,8 +93,7 @@ def read_file(path: str | Path) -> Chem.Mol:
             first.AddConformer(conformer, assignId=True)
     isomers = stereoisomers(first)
     if len(isomers) != 1:
-        listed = "  ".join(canonical_smiles(isomer) for isomer in isomers)
-        raise InputError(f"'{path}' leaves stereo open: give one of its stereoisomers: {listed}")
+        raise _open_stereo(f"'{path}'", isomers)
     return isomers[0]
 
 

@@ -14,6 +14,7 @@ from boltzgen.units import NM_PER_ANGSTROM
 
 EMBEDDING_ROUNDS = 4
 MINIMISATION_STEPS = 2000
+EMBEDDING_SECONDS = 20  # for one conformer of a cage that does not close; ordinary ones take milliseconds
 
 
 def seed_conformers(rdmol: Chem.Mol, n: int, seed: int, minimise: bool = True) -> np.ndarray:
@@ -53,6 +54,7 @@ def _embedded(rdmol: Chem.Mol, n: int, seed: tuple[int, int], random_coordinates
     # and 2 share every other one.
     parameters.enableSequentialRandomSeeds = True
     parameters.randomSeed = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 2)
+    parameters.timeout = EMBEDDING_SECONDS
     parameters.useRandomCoords = random_coordinates
     parameters.clearConfs = True
     parameters.numThreads = 1

@@ -17,6 +17,7 @@ from rdkit.Chem import rdDistGeom
 from boltzgen.units import NM_PER_ANGSTROM
 
 MOST_LISTED_ISOMERS = 64
+MOST_TRIED_LABELS = 1024
 MOST_EMBEDDED_ISOMERS = 8
 
 
@@ -31,13 +32,15 @@ def stereoisomers(rdmol: Chem.Mol) -> list[Chem.Mol]:
 
     ``rdmol`` has explicit hydrogens. A molecule without open elements comes back alone, as it is. Up to
     ``MOST_EMBEDDED_ISOMERS`` isomers are tried in three dimensions and the impossible ones dropped (the
-    trans bridgeheads of norbornane); at most ``MOST_LISTED_ISOMERS`` are returned.
+    trans bridgeheads of norbornane); at most ``MOST_LISTED_ISOMERS`` are returned, out of the first
+    ``MOST_TRIED_LABELS`` combinations of labels.
     """
     centres, double_bonds = _unspecified(rdmol)
     if not centres and not double_bonds:
         return [rdmol]
     isomers: dict[str, Chem.Mol] = {}
-    for choice in itertools.product((False, True), repeat=len(centres) + len(double_bonds)):
+    choices = itertools.product((False, True), repeat=len(centres) + len(double_bonds))
+    for choice in itertools.islice(choices, MOST_TRIED_LABELS):
         isomer = _labelled(rdmol, centres, double_bonds, choice)
         isomers.setdefault(canonical_smiles(isomer), isomer)
         if len(isomers) == MOST_LISTED_ISOMERS:

@@ -46,6 +46,16 @@ def test_open_stereo_is_refused_with_the_choices(smiles, isomers):
     assert sorted(molecule.smiles for molecule in Molecule.stereoisomers(smiles)) == sorted(isomers)
 
 
+def test_a_long_list_of_choices_is_cut():
+    with pytest.raises(InputError, match="and 48 or more others") as caught:
+        Molecule.from_smiles("CC(O)C(F)C(O)C(F)C(O)C(F)C(O)C(F)C")
+    assert len(str(caught.value)) < 1500
+
+
+def test_the_nine_inositols_are_found():
+    assert len(Molecule.stereoisomers("OC1C(O)C(O)C(O)C(O)C1O")) == 9
+
+
 @pytest.mark.parametrize(
     "smiles",
     ["C1CC2CCC1C2", "CC=C=CC", "C12C3C4C1C5C2C3C45", "C1CN2CCN1CC2", "OC1CCCCC1", "CN(C)CC", "C1=CCCC1"],
