@@ -20,6 +20,7 @@ from torch import Tensor
 
 from boltzgen.errors import InputError
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.sampling.importance import (
     Estimate,
     WeightStatistics,
@@ -181,6 +182,12 @@ class Ensemble:
     def mean_energy(self) -> Estimate:
         """Mean potential energy ⟨U⟩ in kJ/mol."""
         return self.mean(self.energies)
+
+    def torsions(self) -> dict[str, Float[np.ndarray, " samples"]]:
+        """The torsions that tell conformers apart, by their atoms, in radians (see molecules/torsions.py)."""
+        torsions = conformer_torsions(self.molecule)
+        values = torsion_values(self.positions, torsions)
+        return {torsion.name: values[:, column] for column, torsion in enumerate(torsions)}
 
     def resample(self, n: int | None = None, generator: torch.Generator | None = None) -> Ensemble:
         """``n`` (default: as many) equally weighted conformations; the statistics stay those of the weights.

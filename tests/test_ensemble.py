@@ -41,6 +41,15 @@ def test_statistics_are_those_written_out():
     assert ensemble.mean_energy.value == pytest.approx((w * ensemble.energies).sum() / w.sum())
 
 
+def test_torsions_are_named_by_their_atoms_and_equal_mdtrajs():
+    ensemble = shaken_ensemble("CCCC", n=20)
+    (name,) = ensemble.torsions()
+    assert name == "C1–C2–C3–C4"
+    theirs = mdtraj.compute_dihedrals(ensemble.to_mdtraj(weighted=True), [[0, 1, 2, 3]])[:, 0]
+    difference = ensemble.torsions()[name] - theirs
+    assert np.abs(np.sin(0.5 * difference)).max() < 1e-4
+
+
 def test_resampling_adds_no_information():
     ensemble = shaken_ensemble()
     resampled = ensemble.resample(1000, torch.Generator().manual_seed(1))

@@ -21,7 +21,10 @@ from boltzgen.sampling.annealed import Annealing, Stage
 from boltzgen.sampling.importance import effective_sample_size
 
 PILOT_PARTICLES = 512
-STAGE_LOSSES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+COARSE_LOSS = 0.3
+MOST_PLANS = 5
+MARGIN = 0.85  # of the evaluations allowed, since the number of stages of a plan is a guess
+SAFETY = 0.6  # stages lose more than planned, since one trajectory does not forget where it came from
 CHUNK = 4096
 
 
@@ -88,15 +91,22 @@ def plan_refinement(
     """
     best: list[Stage] = []
     best_share = _pilot_share(annealing, densities, best, generator)
-    for stage_loss in STAGE_LOSSES:
+    stage_loss = COARSE_LOSS
+    for _ in range(MOST_PLANS):
         if best_share >= target_share:
             break
         schedule = annealing.plan(densities.sample(PILOT_PARTICLES, generator), stage_loss, generator)
-        if annealing.evaluations_per_particle(schedule) > most_evaluations:
+        # Losses of short stages grow as their length squared: n stages of loss l lose as much as n²l in one.
+        length = (len(schedule) + 1) * math.sqrt(-math.log1p(-stage_loss))
+        finer = (SAFETY * math.log(1 / target_share) / length) ** 2
+        affordable = (length * annealing.n_leapfrog / (MARGIN * most_evaluations)) ** 2
+        if annealing.evaluations_per_particle(schedule) <= most_evaluations:
+            share = _pilot_share(annealing, densities, schedule, generator)
+            if share > best_share:
+                best, best_share = schedule, share
+        if stage_loss <= affordable:
             break
-        share = _pilot_share(annealing, densities, schedule, generator)
-        if share > best_share:
-            best, best_share = schedule, share
+        stage_loss = max(min(finer, 0.5 * stage_loss), affordable)
     return best, best_share
 
 

@@ -40,20 +40,20 @@ def model():
 def test_a_poor_model_is_refined_to_the_share_asked_for(model):
     target, generator = ToyTarget(), torch.Generator().manual_seed(1)
     before = [parameter.requires_grad for parameter in model.parameters()]
-    refined = refine(model, target, 3000, generator, target_share=0.5)
-    share = effective_sample_size(refined.log_weights) / 3000
+    refined = refine(model, target, 1500, generator, target_share=0.5)
+    share = effective_sample_size(refined.log_weights) / 1500
     assert refined.schedule
     assert share > 0.4
     assert share == pytest.approx(refined.expected_share, abs=0.15)
     log_z = log_mean_weight(refined.log_weights)
     assert abs(log_z.value - LOG_Z) < 4 * log_z.stderr
-    assert log_z.stderr < 0.05
+    assert log_z.stderr < 0.07
     stiff = weighted_mean(refined.positions.flatten(1)[:, -1], refined.log_weights)
     assert abs(stiff.value - SHIFT) < 4 * stiff.stderr
     torch.testing.assert_close(target.reduced_energy(refined.positions), refined.reduced_energies)
     torch.testing.assert_close(-refined.reduced_energies - refined.log_prob, refined.log_weights)
     assert before == [parameter.requires_grad for parameter in model.parameters()]
-    assert target.evaluations > 3000 * 3 * len(refined.schedule)
+    assert target.evaluations > 1500 * 3 * len(refined.schedule)
 
 
 def test_what_is_good_enough_is_left_as_it_is(model):

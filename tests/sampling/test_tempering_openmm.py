@@ -45,8 +45,8 @@ def openmm_frames(system, molecule, temperatures, n_iterations, n_discarded):
         if iteration >= n_discarded:
             cold = sampler.replicaStateIndex.index(0)
             positions.append(sampler.replicaConformation[cold].getPositions(asNumpy=True)._value)
-            energies.append(float(sampler.replicaStateEnergy[cold][0]))
-    return np.array(positions), np.array(energies)
+            energies.append(sampler.replicaStateEnergy[cold][0].value_in_unit(unit.kilojoules_per_mole))
+    return np.array(positions), np.array(energies) / thermal_energy(300.0)
 
 
 @pytest.mark.slow
@@ -57,15 +57,15 @@ def test_butane_agrees_with_openmms_replica_exchange():
     target = BoltzmannTarget(compile_system(molecular.system), 300.0)
     generator = torch.Generator().manual_seed(1)
     kernel = Langevin(target, torch.as_tensor(molecule.masses).float().clamp_min(HYDROGEN_MASS), 0.002, 5.0)
-    method = ReplicaExchange(kernel, temperatures, n_ladders=32)
+    method = ReplicaExchange(kernel, temperatures, n_ladders=16)
     state = method.init(torch.as_tensor(molecule.seed_conformers(8)).float(), generator)
     state, _ = method.run(state, 100, generator)
-    _, trajectory = method.run(state, 1000, generator)
+    _, trajectory = method.run(state, 500, generator)
     n_frames = len(trajectory.positions)
     flat = trajectory.positions.flatten(0, 1).numpy()
     ours = observables(molecule, flat, trajectory.energies[:, :, 0].flatten().numpy() / thermal_energy(300.0))
-    estimates = [ladder_estimate(torch.from_numpy(ours[:, i]).view(n_frames, 32)) for i in range(3)]
-    theirs = observables(molecule, *openmm_frames(molecular.system, molecule, temperatures, 4000, 200))
+    estimates = [ladder_estimate(torch.from_numpy(ours[:, i]).view(n_frames, 16)) for i in range(3)]
+    theirs = observables(molecule, *openmm_frames(molecular.system, molecule, temperatures, 1000, 100))
     blocks = theirs.reshape(N_BLOCKS, -1, 3).mean(axis=1)
     for i, estimate in enumerate(estimates):
         error = blocks[:, i].std(ddof=1) / math.sqrt(N_BLOCKS)
