@@ -95,7 +95,8 @@ def load_system(
     """The system of what a person names, in the force field and solvent given or else the usual one.
 
     ``forcefield`` is a name or the path of a serialized OpenMM system (.xml), whose atoms stand in the order
-    of the file ``spec``. A system of ``systems/`` has its own force field and solvent. Raises InputError.
+    of the file ``spec``. A system of ``systems/`` has a force field and a solvent of its own, for what is not
+    given. Raises InputError.
     """
     if forcefield is not None and forcefield.lower().endswith(".xml"):
         return _external_system(spec, Path(forcefield), solvent, release_constraints)
@@ -105,10 +106,14 @@ def load_system(
         return _named_system(spec, folder, molecule)
     if release_constraints:
         raise InputError("Constraints can be released in a system.xml only: built systems have none.")
-    if forcefield is None:
-        own = describe_system(spec).forcefield if folder is not None else None
-        forcefield = own if own in FORCE_FIELDS else _usual_forcefield(molecule)
-    return build_system(molecule, forcefield.lower(), (solvent or DEFAULT_SOLVENT).lower())
+    if folder is None:
+        forcefield, solvent = forcefield or _usual_forcefield(molecule), solvent or DEFAULT_SOLVENT
+    else:
+        description = describe_system(spec)
+        forcefield, solvent = forcefield or description.forcefield, solvent or description.solvent
+        if forcefield.endswith(".xml"):
+            raise InputError(f"'{spec}' has an energy of its own, without {solvent}: name a force field too.")
+    return build_system(molecule, forcefield.lower(), solvent.lower())
 
 
 def _usual_forcefield(molecule: Molecule) -> str:

@@ -105,7 +105,8 @@ def test_every_shipped_system_is_in_the_snapshot():
         ("ACE-ALA-NME", None, "gbn2", ("ff14sb", "gbn2", 22)),
         ("alanine-dipeptide", None, None, ("amber96", "obc1", 22)),
         ("alanine-dipeptide", None, "obc2", ("amber96", "obc2", 22)),
-        ("alanine-dipeptide", "mmff94", None, ("mmff94", "vacuum", 22)),
+        ("alanine-dipeptide", "ff14sb", None, ("ff14sb", "obc1", 22)),
+        ("alanine-dipeptide", "mmff94", "vacuum", ("mmff94", "vacuum", 22)),
     ],
 )
 def test_specifications(spec, forcefield, solvent, expected):
@@ -155,6 +156,8 @@ def test_a_pdb_that_is_no_peptide_shows_its_bonds(tmp_path, smiles):
         (("CCO", "gaff"), "Unknown force field 'gaff'"),
         (("CCO", "mmff94", "brine"), "Unknown solvent 'brine'"),
         (("CCO", "openff-2.2.1"), "openff-toolkit"),
+        (("bonded-toy", None, "obc2"), "energy of its own"),
+        (("alanine-tetrapeptide", "mmff94"), "Unknown solvent 'amber99_obc' for mmff94"),
         (("CCO", None, None, True), "Constraints can be released"),
     ],
 )

@@ -7,6 +7,8 @@ solute dielectric 1, solvent dielectric 78.5: OpenMM's defaults. ``water`` stand
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import openmm
 from openmm.app import Topology
@@ -45,7 +47,7 @@ def _obc2(topology: Topology, charges: np.ndarray) -> openmm.GBSAOBCForce:
     return force
 
 
-def _custom(model: type, topology: Topology, charges: np.ndarray) -> openmm.CustomGBForce:
+def _custom(model: Any, topology: Topology, charges: np.ndarray) -> openmm.CustomGBForce:
     force = model(solventDielectric=SOLVENT_DIELECTRIC, soluteDielectric=SOLUTE_DIELECTRIC, SA="ACE")
     for charge, parameters in zip(charges, model.getStandardParameters(topology), strict=True):
         force.addParticle([float(charge), *(float(value) for value in parameters)])
