@@ -18,34 +18,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .algebra import ZERO, Node, add, call, constant, mul, select, variable, variables
+from .algebra import Node, variables
+from .born_graphs import AXES, PAIR, PAIR_NO_EXCLUSIONS, BornGraphs, BornLanguage
 from .cluster import BLOCK, full
-from .derivatives import gradient
-from .expressions import Scope, parse
 from .native_born import born_kernel
 from .tables import Table, pack
 from .torch_code import SMALLEST_DIVISOR, torch_function
-
-SINGLE, PAIR, PAIR_NO_EXCLUSIONS = "single", "pair", "pair without exclusions"
-AXES = ["x", "y", "z"]
-
-
-@dataclass(frozen=True)
-class BornGraphs:
-    """The stages as graphs over r, x y z, parameter{c}_1, _2 (of the two atoms), value{m}_1, _2, weight{m}.
-
-    Values are numbered sums first, then derived ones.
-    """
-
-    sums: list[tuple[str, list[Node]]]  # kind; [f, ∂f/∂r]
-    derived: list[Node]
-    single: list[Node]  # [E₁, ∂x, ∂y, ∂z, ∂value0_1, …]
-    pair: list[tuple[str, list[Node]]]  # kind; [E₂, ∂r, ∂value0_1, …, ∂value0_2, …]
-    back: list[Node]  # of Σ weight·derived: [∂x, ∂y, ∂z, ∂sum0_1, …]
-
-    @property
-    def n_values(self) -> int:
-        return len(self.sums) + len(self.derived)
 
 
 @dataclass
@@ -81,77 +59,16 @@ class BornTerm:
 
     @cached_property
     def graphs(self) -> BornGraphs:
-        sums: list[tuple[str, list[Node]]] = []
-        derived: list[Node] = []
-        numbers = self._numbers()
-        known: dict[str, Node] = {}
-        for name, expression, kind in self.values:
-            if kind == SINGLE:
-                graph = parse(expression, self._scope("single", known))
-                derived.append(graph)
-                known[name] = graph
-            else:
-                f = self._within_cutoff(parse(expression, self._scope("pair", {})))
-                sums.append((kind, [f, *gradient(f, ["r"])]))
-                known[name] = variable(f"value{numbers[name]}_1")
-        first = [f"value{m}_1" for m in range(len(self.values))]
-        second = [f"value{m}_2" for m in range(len(self.values))]
-        value = {name: variable(f"value{m}_1") for name, m in numbers.items()}
-        both = {
-            f"{name}{side}": variable(f"value{m}_{side}") for name, m in numbers.items() for side in (1, 2)
-        }
-        energy: dict[str, Node] = {}
-        for expression, kind in self.energies:
-            graph = parse(
-                expression, self._scope("single", value) if kind == SINGLE else self._scope("pair", both)
-            )
-            energy[kind] = add(
-                energy.get(kind, ZERO), graph if kind == SINGLE else self._within_cutoff(graph)
-            )
-        single = energy.pop(SINGLE, ZERO)
-        weighted = ZERO
-        for m, graph in enumerate(derived):
-            weighted = add(weighted, mul(variable(f"weight{m}"), graph))
-        return BornGraphs(
-            sums,
-            derived,
-            [single, *gradient(single, AXES + first)],
-            [(kind, [e, *gradient(e, ["r", *first, *second])]) for kind, e in energy.items()],
-            gradient(weighted, AXES + first[: len(sums)]),
-        )
-
-    def _numbers(self) -> dict[str, int]:
-        sums = [name for name, _, kind in self.values if kind != SINGLE]
-        derived = [name for name, _, kind in self.values if kind == SINGLE]
-        return {name: m for m, name in enumerate([*sums, *derived])}
-
-    def _scope(self, stage: str, values: Mapping[str, Node]) -> Scope:
-        names = {name: constant(number) for name, number in self.constants.items()}
-        if stage == "single":
-            names |= {axis: variable(axis) for axis in AXES}
-            names |= {name: variable(f"parameter{c}_1") for c, name in enumerate(self.parameter_names)}
-        else:
-            names["r"] = variable("r")
-            for side in (1, 2):
-                names |= {
-                    f"{name}{side}": variable(f"parameter{c}_{side}")
-                    for c, name in enumerate(self.parameter_names)
-                }
-        tables = {name: table.dimension for name, table in self.tables.items()}
-        return Scope({**names, **values}, tables=tables)
-
-    def _within_cutoff(self, graph: Node) -> Node:
-        if self.cutoff is None:
-            return graph
-        return select(call("step", constant(self.cutoff) - variable("r")), graph, ZERO)
+        sizes = {name: table.dimension for name, table in self.tables.items()}
+        return BornLanguage(
+            self.parameter_names, self.values, self.energies, self.cutoff, self.constants, sizes
+        ).graphs()
 
     def energy_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Energy [batch] in kJ/mol and its gradient [3, atoms, batch], uncompiled; x in nm."""
         energy, forces = x.new_zeros(x.shape[2]), torch.zeros_like(x)
-        width = max(
-            1,
-            BLOCK["cpu" if x.device.type == "cpu" else "cuda"] // max(1, len(self.pairs[PAIR_NO_EXCLUSIONS])),
-        )
+        block = BLOCK["cpu" if x.device.type == "cpu" else "cuda"]
+        width = max(1, block // max(1, len(self.pairs[PAIR_NO_EXCLUSIONS])))
         for start in range(0, x.shape[2], width):
             lanes = slice(start, start + width)
             energy[lanes], forces[:, :, lanes] = self._block(x[:, :, lanes])

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 
 from .algebra import ZERO, Node, variables
+from .born_graphs import PAIR, BornGraphs
 from .native_code import KERNEL_HEAD, LANE_LOOP, TableFunctions, indented, prelude, statements
 from .tables import Table
 from .torch_code import SMALLEST_DIVISOR
-
-if TYPE_CHECKING:
-    from .born import BornGraphs
 
 # Memory of one thread, grown when a larger molecule comes and kept: a fresh block would be paged in anew.
 _SCRATCH = """
@@ -115,7 +112,7 @@ class _Printer:
         moves: bool = True,
     ) -> list[str]:
         """A loop over pairs i, j; each stage is (graphs, whether the two atoms change roles, uses)."""
-        pairs, count = ("kept", "k->count") if kind == "pair" else ("everything", "all")
+        pairs, count = ("kept", "k->count") if kind == PAIR else ("everything", "all")
         before = [
             f"const int64_t i = {pairs}[2 * c], j = {pairs}[2 * c + 1];",
             f"const T* p1 = k->parameters + i * {self.n_parameters};",

@@ -10,7 +10,8 @@ import torch
 from ..errors import InputError
 from ..units import COULOMB_CONSTANT
 from .bonded import Globals, number
-from .born import PAIR, PAIR_NO_EXCLUSIONS, SINGLE, BornTerm
+from .born import BornTerm
+from .born_graphs import PAIR, PAIR_NO_EXCLUSIONS, SINGLE
 from .custom import constants_of
 from .tabulated import read_tables
 
