@@ -21,7 +21,7 @@ from boltzgen.forcefields.external import (
     require_matching,
     total_charge,
 )
-from boltzgen.forcefields.parametrise import FORCE_FIELDS, parametrise
+from boltzgen.forcefields.parametrise import parametrise
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.peptides import is_peptide_pdb, is_sequence
 from boltzgen.molecules.perception import read_bare_pdb

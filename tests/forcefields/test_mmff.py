@@ -44,7 +44,7 @@ def test_energy_equals_rdkit(name, variant):
     positions = five_conformers(molecule)
     expected = rdkit_mmff(molecule, positions, variant)
     actual = energies(mmff_system(molecule, variant), positions)
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 * KJ_PER_KCAL)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6 * KJ_PER_KCAL)
 
 
 def test_every_atom_pair_and_force_is_finite_in_a_clash():
