@@ -65,7 +65,7 @@ def custom_torsion(force: openmm.CustomTorsionForce, given: Globals) -> list[Clu
 
 
 def custom_compound_bond(force: openmm.CustomCompoundBondForce, given: Globals) -> list[ClusterTerm]:
-    rows = [force.getBondParameters(i) for i in range(force.getNumBonds())]
+    rows = [tuple(force.getBondParameters(i)) for i in range(force.getNumBonds())]
     return cluster_term(
         force,
         force.getEnergyFunction(),

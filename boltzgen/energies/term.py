@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 
+@runtime_checkable
 class Term(Protocol):
     """One force, evaluated on any device and in any precision."""
 
