@@ -17,10 +17,12 @@ from scipy import stats
 
 from boltzgen.errors import InputError
 from boltzgen.evaluation.modes import TorsionStates, conformer_label, conformer_states
+from boltzgen.molecules.molecule import Molecule
+from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.sampling.importance import Estimate
 
 LEAST_FRAMES = 200
-MARGINAL_BINS = 60
+MARGINAL_BINS = 36
 RAMACHANDRAN_BINS = 100
 
 
@@ -52,7 +54,7 @@ def torsion_total_variation(
     reference: Float[np.ndarray, " frames"],
     period: float = 2 * math.pi,
 ) -> Distance:
-    """Total variation ½ Σ |p − q| between histograms of one torsion (radians, 60 bins)."""
+    """Total variation ½ Σ |p − q| between histograms of one torsion (radians, 36 bins)."""
     edges = np.linspace(-period / 2, period / 2, MARGINAL_BINS + 1)
 
     def distance(x: np.ndarray, w: np.ndarray, y: np.ndarray) -> float:
@@ -60,6 +62,21 @@ def torsion_total_variation(
         return _total_variation(p, q)
 
     return _with_null(distance, values, weights, reference)
+
+
+def torsion_distances(
+    molecule: Molecule,
+    positions: Float[np.ndarray, "samples atoms 3"],
+    weights: Float[np.ndarray, " samples"],
+    reference: Float[np.ndarray, "frames atoms 3"],
+) -> dict[str, Distance]:
+    """Total variation of every torsion that tells conformers apart, by its name."""
+    torsions = conformer_torsions(molecule)
+    ours, theirs = torsion_values(positions, torsions), torsion_values(reference, torsions)
+    return {
+        torsion.name: torsion_total_variation(ours[:, i], weights, theirs[:, i], torsion.period)
+        for i, torsion in enumerate(torsions)
+    }
 
 
 def ramachandran_total_variation(

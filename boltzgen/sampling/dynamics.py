@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,7 @@ from boltzgen.errors import EvaluationError, InputError
 from boltzgen.units import thermal_energy
 
 
+@runtime_checkable
 class ForceTarget(Protocol):
     """What dynamics needs of a target: reduced energies, their gradients, and the kT they are in units of."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel, Internal
 from boltzgen.sampling.annealed import Annealing, Stage
@@ -26,6 +26,13 @@ MOST_PLANS = 5
 MARGIN = 0.85  # of the evaluations allowed, since the number of stages of a plan is a guess
 SAFETY = 0.6  # stages lose more than planned, since one trajectory does not forget where it came from
 CHUNK = 4096
+
+
+@runtime_checkable
+class EnergyTarget(Protocol):
+    """What refinement needs of a target: reduced energies that can be differentiated."""
+
+    def reduced_energy(self, x: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class LatentDensities:
     p̃ = exp(−u) in the measure of ``coordinates/internal.py``, so that weights have the mean Z.
     """
 
-    def __init__(self, model: FlowModel, target: BoltzmannTarget) -> None:
+    def __init__(self, model: FlowModel, target: EnergyTarget) -> None:
         self.model, self.target = model, target
         self.n_torsions = model.coordinates.n_torsions
 
@@ -112,7 +119,7 @@ def plan_refinement(
 
 def refine(
     model: FlowModel,
-    target: BoltzmannTarget,
+    target: EnergyTarget,
     n: int,
     generator: torch.Generator,
     target_share: float = 0.5,

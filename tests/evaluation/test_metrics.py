@@ -12,6 +12,7 @@ from boltzgen.evaluation.metrics import (
     energy_wasserstein,
     mode_coverage,
     ramachandran_total_variation,
+    torsion_distances,
     torsion_total_variation,
 )
 from boltzgen.evaluation.modes import conformer_states, find_states
@@ -50,7 +51,7 @@ def test_wasserstein_of_shifted_gaussians_is_the_shift():
 
 def test_cross_entropy_of_a_gaussian():
     x = np.random.default_rng(2).normal(size=10_000)
-    found = cross_entropy(stats.norm.logpdf(x), n_independent=10_000)
+    found = cross_entropy(stats.norm.logpdf(x), n_independent=1e4)
     assert abs(found.value - 0.5 * math.log(2 * math.pi * math.e)) < 4 * found.stderr
 
 
@@ -69,6 +70,9 @@ def test_a_dropped_mode_is_named():
     partial = mode_coverage(states, kept, np.ones(len(kept)), frames)
     assert partial.n_reached == complete.n_conformers - 1
     assert partial.missed == (("gauche+", pytest.approx((assigned == lost).mean())),)
+    distances = torsion_distances(molecule, kept, np.ones(len(kept)), frames)
+    assert distances["C1–C2–C3–C4"].value == pytest.approx((assigned == lost).mean(), abs=1e-9)
+    assert distances["C1–C2–C3–C4"].null < distances["C1–C2–C3–C4"].value
     assert partial.mass_reached == pytest.approx((assigned != lost).mean())
 
 

@@ -66,7 +66,7 @@ def test_what_is_good_enough_is_left_as_it_is(model):
 
 def test_evaluations_are_bounded(model):
     target, generator = ToyTarget(), torch.Generator().manual_seed(3)
-    refined = refine(model, target, 100, generator, target_share=0.99, most_evaluations=20)
+    refined = refine(model, target, 100, generator, target_share=0.99, most_evaluations=20.0)
     assert 1 + 3 * len(refined.schedule) <= 20
 
 
