@@ -147,7 +147,9 @@ def select(condition: Node, then: Node, otherwise: Node) -> Node:
     return then if then is otherwise else node("select", (condition, then, otherwise))
 
 
-def _or_nan(function: Callable[[float], float]) -> Callable[..., float]:
+def _or_nan(function: Callable[..., float]) -> Callable[..., float]:
+    """The function, with NaN where it has no real value."""
+
     def guarded(*arguments: float) -> float:
         try:
             return float(function(*arguments))
@@ -217,19 +219,6 @@ def topological(roots: Iterable[Node]) -> list[Node]:
             stack.append((current, True))
             stack.extend((a, False) for a in reversed(current.args) if id(a) not in done)
     return order
-
-
-def substitute(root: Node, replacements: dict[str, Node]) -> Node:
-    """The graph with variables replaced."""
-    new: dict[int, Node] = {}
-    for current in topological([root]):
-        if current.op == "variable":
-            new[id(current)] = replacements.get(str(current.value), current)
-        elif current.args:
-            new[id(current)] = node(current.op, [new[id(a)] for a in current.args], current.value)
-        else:
-            new[id(current)] = current
-    return new[id(root)]
 
 
 def variables(root: Node) -> set[str]:

@@ -64,8 +64,7 @@ def _derivative_of_extremum(n: Node, index: int, received: Node) -> Node:
     return select(first_is_taken, *((received, ZERO) if index == 0 else (ZERO, received)))
 
 
-_TWO = constant(2.0)
-_ONE_SIDED = constant(2.0 / math.sqrt(math.pi))
+_TWO_OVER_ROOT_PI = constant(2.0 / math.sqrt(math.pi))
 _Rule = Callable[[Node, int, Node], Node]
 _DERIVATIVES: dict[str, _Rule] = {
     "add": lambda n, i, g: g,
@@ -89,8 +88,8 @@ _DERIVATIVES: dict[str, _Rule] = {
     "sinh": lambda n, i, g: g * call("cosh", n.args[0]),
     "cosh": lambda n, i, g: g * call("sinh", n.args[0]),
     "tanh": lambda n, i, g: g * (ONE - n * n),
-    "erf": lambda n, i, g: g * (_ONE_SIDED * call("exp", neg(n.args[0] * n.args[0]))),
-    "erfc": lambda n, i, g: neg(g * (_ONE_SIDED * call("exp", neg(n.args[0] * n.args[0])))),
+    "erf": lambda n, i, g: g * (_TWO_OVER_ROOT_PI * call("exp", neg(n.args[0] * n.args[0]))),
+    "erfc": lambda n, i, g: neg(g * (_TWO_OVER_ROOT_PI * call("exp", neg(n.args[0] * n.args[0])))),
     "step": lambda n, i, g: ZERO,
     "delta": lambda n, i, g: ZERO,
     "floor": lambda n, i, g: ZERO,

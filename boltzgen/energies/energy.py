@@ -63,7 +63,15 @@ class Energy(torch.nn.Module):
     def energy_and_gradient(
         self, x: Float[Tensor, "3 atoms batch"]
     ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "3 atoms batch"]]:
-        """Energies in kJ/mol and their gradients in kJ/mol/nm, without an autograd graph."""
+        """Energies in kJ/mol and their gradients in kJ/mol/nm, without an autograd graph.
+
+        Raises InputError for positions of another number of atoms.
+        """
+        if x.shape[:2] != (3, self.n_atoms):
+            raise InputError(
+                f"positions of shape {tuple(x.shape)} given to an energy of {self.n_atoms} atoms; "
+                f"it takes [3, {self.n_atoms}, batch] in nm"
+            )
         native = self._machine_code(x)
         if native is None:
             energy, gradient, terms = x.new_zeros(x.shape[2]), torch.zeros_like(x), list(self.terms.values())

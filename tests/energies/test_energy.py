@@ -240,3 +240,11 @@ def test_parameters_that_are_not_numbers_are_refused():
         system.addForce(force)
         with pytest.raises(InputError, match="give numbers"):
             compile_system(system)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_positions_of_another_molecule_are_refused(compiled):
+    energy = compile_system(forces.system_with(forces.nonbonded), compiled=compiled)
+    for shape in [(3, forces.N_ATOMS - 1, 2), (forces.N_ATOMS, 3, 2)]:
+        with pytest.raises(InputError, match="shape"):
+            energy.energy_and_gradient(torch.zeros(shape))
