@@ -1,0 +1,50 @@
+"""Quality of replica-exchange frames against series of known correlation time."""
+
+import numpy as np
+import pytest
+
+from boltzgen.evaluation.ladders import ladder_quality
+from boltzgen.molecules.molecule import Molecule
+from boltzgen.molecules.torsions import conformer_torsions, torsion_values
+
+N_FRAMES, N_LADDERS = 2000, 32
+
+
+def hopping_butane(rng, switch):
+    """Frames that redraw their conformer with probability ``switch`` a step: [frames, ladders, atoms, 3]."""
+    molecule = Molecule.from_smiles("CCCC")
+    seeds = molecule.seed_conformers(20, seed=1)
+    torsion = torsion_values(seeds, conformer_torsions(molecule))[:, 0]
+    pair = np.stack([seeds[np.argmax(np.cos(torsion))], seeds[np.argmin(np.cos(torsion))]])
+    state = rng.integers(0, 2, (N_FRAMES, N_LADDERS))
+    keep = rng.random((N_FRAMES, N_LADDERS)) > switch
+    for frame in range(1, N_FRAMES):
+        state[frame] = np.where(keep[frame], state[frame - 1], state[frame])
+    return molecule, pair[state]
+
+
+def test_the_slow_torsion_counts_not_the_fast_energy():
+    """Redrawing with probability s gives an autocorrelation (1 − s)^t: n s / (2 − s) independent frames."""
+    rng = np.random.default_rng(0)
+    molecule, positions = hopping_butane(rng, switch=0.05)
+    quality = ladder_quality(molecule, positions, rng.normal(size=(N_FRAMES, N_LADDERS)))
+    exact = N_FRAMES * N_LADDERS * 0.05 / 1.95
+    assert quality.effective_sample_size == pytest.approx(exact, rel=0.6)
+    assert "C1–C2–C3–C4" in quality.slowest
+    assert abs(quality.drift) < 4
+
+
+def test_a_drift_of_the_energy_is_found():
+    rng = np.random.default_rng(1)
+    molecule, positions = hopping_butane(rng, switch=0.5)
+    energies = rng.normal(size=(N_FRAMES, N_LADDERS)) + np.linspace(0, 1, N_FRAMES)[:, None]
+    quality = ladder_quality(molecule, positions, energies)
+    assert quality.most_drifting == "energy"
+    assert abs(quality.drift) > 10
+
+
+def test_a_molecule_without_torsions_is_judged_by_its_energy():
+    molecule = Molecule.from_smiles("C")
+    positions = np.broadcast_to(molecule.seed_conformers(1)[0], (300, 8, 5, 3))
+    quality = ladder_quality(molecule, positions, np.random.default_rng(2).normal(size=(300, 8)))
+    assert quality.slowest == "energy"
