@@ -23,7 +23,6 @@ from boltzgen.coordinates.rings import (
     Block,
     basin_shares,
     blocks_with_basins,
-    classes,
     flexible_rings,
     mixture,
 )
@@ -97,7 +96,11 @@ def _whiten(
         own = [i for i, link in enumerate(links) if i not in taken and block.atoms.intersection(link)]
         taken.update(own)
         indices.append(own)
-    pooled = classes(torch.stack([block.basins for block in blocks])) if blocks else torch.zeros(len(x))
+    pooled = torch.zeros(len(x))
+    if blocks:
+        several = torch.stack([block.basins for block in blocks])
+        pooled = several.unique(dim=1, return_inverse=True)[1]
+        pooled[(several < 0).any(0)] = -1
     coordinates.whitening.fit(raw, pooled, indices)
     y, _ = coordinates.whitening.whiten(raw)
     mixtures = [mixture(own, y, block.basins) for own, block in zip(indices, blocks, strict=True)]

@@ -5,7 +5,7 @@ its parent j alone but from j and the neighbour p across that bond: by the sum S
 distances to j and p and the azimuth χ about the line from j to p. Prolate spheroidal coordinates have no
 triangle inequality to break: S > D = |x_p − x_j| and |Δ| < D hold for all values of the unbounded coordinates
 
-    S = D + w softplus((s − D)/w),   Δ = D tanh(t/D),   d³x_q = d_j d_p/(2D) dS dΔ dχ,
+    S = D + w f((s − D)/w),   f(a) = (a + √(a² + 4))/2,   Δ = D tanh(t/D),   d³x_q = d_j d_p/(2D) dS dΔ dχ,
 
 which are S and Δ themselves (nm) wherever the ring is closed. The tree's own bond, angle and azimuth of q
 follow, so that placement is as for any atom; p has to be placed before, on a part of the tree.
@@ -66,7 +66,8 @@ class ClosurePass(nn.Module):
         x = tree.place(bonds[self.before[1:] - 1], polar[:, self.before[2:] - 2])
         centre, axis, across = self.corners
         a, n, m, distance = _corner(x, centre, axis, across)
-        excess = SOFTNESS * nn.functional.softplus((s - distance) / SOFTNESS)
+        excess, log_slope = _positive((s - distance) / SOFTNESS)
+        excess = SOFTNESS * excess
         total = distance + excess
         ratio = t / distance
         difference = distance * torch.tanh(ratio)
@@ -83,9 +84,7 @@ class ClosurePass(nn.Module):
         bonds = bonds.index_copy(0, self.rows - 1, bond)
         azimuths = polar[1] + self.turned @ turn
         polar = torch.stack([polar[0].index_copy(0, self.rows - 2, angle), azimuths])
-        log_det = (bond * other / (2.0 * distance)).log() + nn.functional.logsigmoid(
-            (s - distance) / SOFTNESS
-        )
+        log_det = (bond * other / (2.0 * distance)).log() + log_slope
         return bonds, polar, (log_det + 2.0 * log_sech).sum(0)
 
 
@@ -125,15 +124,11 @@ class Closures(nn.Module):
         step = x[:, last] - x[:, centre]
         bond, other = _norm(step), _norm(x[:, last] - x[:, across])
         excess = ((bond + other - distance) / SOFTNESS).clamp_min(1e-6)
-        raised = excess + torch.log(-torch.expm1(-excess))
+        raised = excess - 1.0 / excess
         edge = 1.0 - torch.finfo(x.dtype).eps
         ratio = torch.atanh(((bond - other) / distance).clamp(-edge, edge))
         chi = torch.atan2((m * step).sum(0), (n * step).sum(0))
-        log_det = (
-            (bond * other / (2.0 * distance)).log()
-            + nn.functional.logsigmoid(raised)
-            + 2.0 * _log_sech(ratio)
-        )
+        log_det = (bond * other / (2.0 * distance)).log() + _positive(raised)[1] + 2.0 * _log_sech(ratio)
         return distance + SOFTNESS * raised, distance * ratio, chi, log_det.sum(0)
 
 
@@ -167,6 +162,13 @@ def _corner(x: Tensor, centre: Tensor, axis: Tensor, across: Tensor) -> tuple[Te
     n = towards - (towards * a).sum(0) * a
     n = n / _norm(n)
     return a, n, cross(a, n), distance
+
+
+def _positive(a: Tensor) -> tuple[Tensor, Tensor]:
+    """f(a) = (a + √(a² + 4))/2 > 0, and ln df/da. f falls off slowly, as 1/|a|."""
+    root = (a * a + 4.0).sqrt()
+    value = torch.where(a > 0, 0.5 * (a + root), 2.0 / (root - torch.clamp(a, max=0.0)))
+    return value, (value / root).log()
 
 
 def _norm(v: Tensor) -> Tensor:

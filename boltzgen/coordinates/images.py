@@ -17,6 +17,7 @@ from boltzgen.molecules.symmetry import MolecularGraph
 
 FLAT = 0.6  # radians from 0 or π within which a double bond torsion has no handedness of its own
 PROBES = 64  # frames on which it is tried whether an image has the same handedness
+LARGEST_TURNED = 8  # atoms: the many basins of larger rings times their images are more than frames can fill
 
 
 def with_images(
@@ -29,8 +30,8 @@ def with_images(
 ) -> tuple[Tensor, Tensor]:
     """Frames [m, atoms, 3] in the order of ``labels``, and which of x [n, atoms, 3] each is an image of: [m].
 
-    The frames, and their mirror images where these are the same molecule; the labels of ``rings`` are turned
-    at random in each.
+    The frames, and their mirror images where these are the same molecule; the labels of ``rings`` up to
+    eight atoms are turned at random in each.
     """
     source = torch.arange(len(x))
     if not _axially_handed(placement, groups, x):
@@ -38,7 +39,8 @@ def with_images(
         if bool(labels.in_order(mirrored, placement).all()):
             x, source = torch.cat([x, mirrored]), source.repeat(2)
     permutations = [tuple(range(x.shape[1]))]
-    for permutation in ring_automorphisms(graph, rings):
+    small = [ring for ring in rings if len(ring) <= LARGEST_TURNED]
+    for permutation in ring_automorphisms(graph, small):
         image = labels.canonicalise(x[:PROBES, permutation], placement)
         if bool(labels.in_order(image, placement).all()):
             permutations.append(permutation)

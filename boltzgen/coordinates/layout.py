@@ -128,15 +128,15 @@ def _ring_ends(zmatrix: ZMatrix, flexible: list[tuple[int, ...]]) -> dict[tuple[
     rank = {atom: k for k, atom in enumerate(zmatrix.order)}
     found: dict[tuple[int, int], int] = {}
     for pair in zmatrix.closures:
-        across, last = sorted(pair, key=rank.__getitem__)
-        parent = zmatrix.parent[last]
-        triangle = parent in (zmatrix.parent[across], zmatrix.axis[across])
-        if (
-            parent != zmatrix.root
-            and not triangle
-            and any({across, last, parent} <= set(r) for r in flexible)
-        ):
-            found.setdefault((parent, last), across)
+        later, earlier = sorted(pair, key=rank.__getitem__, reverse=True)
+        for last, across in ((later, earlier), (earlier, later)):
+            parent = zmatrix.parent[last]
+            triangle = parent in (zmatrix.parent[across], zmatrix.axis[across])
+            taken = any(centre == parent for centre, _ in found) or parent == zmatrix.root
+            below = last in zmatrix.ancestors(across)
+            if not (taken or triangle or below) and any({across, last, parent} <= set(r) for r in flexible):
+                found[parent, last] = across
+                break
     return found
 
 

@@ -18,15 +18,17 @@ from boltzgen.molecules.symmetry import MolecularGraph
 
 FLAT = 0.2  # radians: smaller ring torsions have no side
 ANTI = 2.0  # radians: larger ones count as extended
-RARE = 0.003  # share of the frames below which a pattern joins the nearest one
-MOST_BASINS = 48
+RARE = 0.001  # share of the frames below which a pattern is no basin of its own
+FEWEST = 8  # frames of a basin
+MOST_BASINS = 128
 PYRAMID = 0.25  # triple product of a nitrogen's bond directions beyond which it is pyramidal
+POPULATION_VARIANCE = 2.0  # of ln(population) as an estimate of ln Z: 1.4 kT
 SMALLEST_SHARE = 0.03  # of the weight: shared equally by all basins, whatever their free energy
 
 
 @dataclass(frozen=True)
 class Block:
-    """Atoms whose coordinates have several basins, and the basin [frames] of each frame: 0, 1, …"""
+    """Atoms whose coordinates have several basins; the basin [frames] of each frame, 0, 1, …, −1 for none."""
 
     atoms: frozenset[int]
     basins: Tensor
@@ -99,17 +101,20 @@ def _pyramid_class(graph: MolecularGraph, nitrogen: int, x: Tensor) -> Tensor:
 
 
 def classes(features: Tensor) -> Tensor:
-    """Number of the pattern [n] of each column of ``features`` [k, n], rare patterns joined to their
-    nearest."""
+    """Basin [n] of each column of ``features`` [k, n]: the number of its pattern, most frequent first.
+
+    A rare pattern joins a frequent one that differs in one place only; otherwise it has no basin: −1.
+    """
     patterns, members, counts = features.unique(dim=1, return_inverse=True, return_counts=True)
     order = counts.argsort(descending=True)
-    kept = order[: max(1, min(MOST_BASINS, int((counts > RARE * features.shape[1]).sum())))]
-    distance = (patterns[:, :, None] != patterns[:, None, kept]).sum(0)
-    return distance.argmin(1)[members]
+    frequent = int((counts >= max(RARE * features.shape[1], FEWEST)).sum())
+    kept = order[: max(1, min(MOST_BASINS, frequent))]
+    distance, nearest = (patterns[:, :, None] != patterns[:, None, kept]).sum(0).min(1)
+    return torch.where(distance > 1, -1, nearest)[members]
 
 
 def mixture(indices: list[int], y: Tensor, basins: Tensor) -> MixtureBlock:
-    """A Gaussian for each basin of frames of whitened coordinates ``y`` [stiff, n]."""
+    """A Gaussian for each basin of frames of whitened coordinates ``y`` [stiff, n]; −1 counts for none."""
     chosen = y[indices]
     n_basins = int(basins.max()) + 1
     block = MixtureBlock(indices, n_basins)
@@ -133,8 +138,14 @@ def basin_shares(block: MixtureBlock, base: StiffBase, y: Tensor, basins: Tensor
     """
     others = base.log_prob(y) - block.log_prob(y[:, block.indices])
     gaussians = block.component_log_prob(y[:, block.indices])
-    log_z = torch.stack(
-        [-(work + others + gaussians[:, k])[basins == k].mean() for k in range(gaussians.shape[1])]
+    counts = torch.stack([(basins == k).sum() for k in range(gaussians.shape[1])]).double()
+    terms = [-(work + others + gaussians[:, k])[basins == k] for k in range(gaussians.shape[1])]
+    log_z = torch.stack([term.mean() for term in terms])
+    variance = torch.stack([term.var(unbiased=False) for term in terms]) / counts + 1e-3
+    # Populations, good to a few kT, steady the estimate where frames are few.
+    population = counts.log() + torch.median(log_z - counts.log())
+    log_share = (log_z / variance + population / POPULATION_VARIANCE) / (
+        1.0 / variance + 1.0 / POPULATION_VARIANCE
     )
-    shares = torch.softmax(log_z, 0)
+    shares = torch.softmax(log_share, 0)
     return (1.0 - SMALLEST_SHARE) * shares + SMALLEST_SHARE / len(shares)

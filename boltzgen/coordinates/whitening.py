@@ -29,14 +29,15 @@ class Whitening(nn.Module):
     def fit(
         self, raw: Float[Tensor, "stiff frames"], basins: Tensor, blocks: Sequence[Sequence[int]]
     ) -> None:
-        """Sets mean and covariance from frames, each in one of the ``basins`` [frames]: 0, 1, …
+        """Sets mean and covariance from frames, each in one of the ``basins`` [frames], or −1 and not used.
 
         The mean is that of all frames; the covariance is pooled over the frames' deviations from the mean of
         their own basin, and shrunk towards its diagonal (``shrunk_covariance``). Each of the ``blocks`` of
         coordinates is whitened within itself, so that its y depend on it alone; the other coordinates are
         whitened given all blocks.
         """
-        raw = raw.to(self.mean.dtype)
+        used = basins >= 0
+        raw, basins = raw[:, used].to(self.mean.dtype), basins[used]
         if raw.shape[0] == 0:
             return
         centred = raw.clone()
