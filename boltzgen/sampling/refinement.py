@@ -18,11 +18,13 @@ from torch import Tensor
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel, Internal
 from boltzgen.sampling.annealed import Annealing, Stage
-from boltzgen.sampling.importance import effective_sample_size
+from boltzgen.sampling.importance import effective_sample_size, pareto_k
 
-PILOT_PARTICLES = 512
+PLAN_PARTICLES = 512
+PILOT_PARTICLES = 2048
 COARSE_LOSS = 0.3
 MOST_PLANS = 5
+MOST_PARETO_K = 0.7  # Vehtari et al. 2024
 MARGIN = 0.85  # of the evaluations allowed, since the number of stages of a plan is a guess
 SAFETY = 0.6  # stages lose more than planned, since one trajectory does not forget where it came from
 CHUNK = 4096
@@ -91,26 +93,28 @@ def plan_refinement(
     most_evaluations: float,
     generator: torch.Generator,
 ) -> tuple[list[Stage], float]:
-    """The coarsest schedule whose pilot has ``target_share`` of its particles effective, and its share.
+    """A schedule whose pilot has ``target_share`` of its particles effective, and that share.
 
-    Schedules cost at most ``most_evaluations`` a particle; if none suffices, the best is returned. An empty
-    one means the model's samples themselves.
+    The weights' tail must be light too (Pareto-k at most 0.7), or a few particles that the pilot does not
+    hold would take most of the weight. The coarsest schedule that will do is looked for. Schedules cost at
+    most ``most_evaluations`` a particle; if none suffices, the best is returned. An empty one means the
+    model's samples themselves.
     """
     best: list[Stage] = []
-    best_share = _pilot_share(annealing, densities, best, generator)
+    best_share, light_tailed = _pilot(annealing, densities, best, generator)
     stage_loss = COARSE_LOSS
     for _ in range(MOST_PLANS):
-        if best_share >= target_share:
+        if best_share >= target_share and light_tailed:
             break
-        schedule = annealing.plan(densities.sample(PILOT_PARTICLES, generator), stage_loss, generator)
+        schedule = annealing.plan(densities.sample(PLAN_PARTICLES, generator), stage_loss, generator)
         # Losses of short stages grow as their length squared: n stages of loss l lose as much as n²l in one.
         length = (len(schedule) + 1) * math.sqrt(-math.log1p(-stage_loss))
         finer = (SAFETY * math.log(1 / target_share) / length) ** 2
         affordable = (length * annealing.n_leapfrog / (MARGIN * most_evaluations)) ** 2
         if annealing.evaluations_per_particle(schedule) <= most_evaluations:
-            share = _pilot_share(annealing, densities, schedule, generator)
+            share, light = _pilot(annealing, densities, schedule, generator)
             if share > best_share:
-                best, best_share = schedule, share
+                best, best_share, light_tailed = schedule, share, light
         if stage_loss <= affordable:
             break
         stage_loss = max(min(finer, 0.5 * stage_loss), affordable)
@@ -159,10 +163,12 @@ def refine(
     return RefinedSamples(positions, u, log_weights, tuple(schedule), share)
 
 
-def _pilot_share(
+def _pilot(
     annealing: Annealing, densities: LatentDensities, schedule: list[Stage], generator: torch.Generator
-) -> float:
+) -> tuple[float, bool]:
+    """Share of effective particles that a pilot run of ``schedule`` has, and whether its tail is light."""
     state = annealing.run(densities.sample(PILOT_PARTICLES, generator), schedule, generator)
     if not bool((state.log_weights > -math.inf).any()):
-        return 0.0
-    return effective_sample_size(state.log_weights) / PILOT_PARTICLES
+        return 0.0, False
+    share = effective_sample_size(state.log_weights) / PILOT_PARTICLES
+    return share, pareto_k(state.log_weights) <= MOST_PARETO_K
