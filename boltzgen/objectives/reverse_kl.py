@@ -13,10 +13,16 @@ from boltzgen.models.flow import FlowModel, Internal
 
 @dataclass(frozen=True)
 class ReverseKLInfo:
-    """One batch's view of the divergence: log weights −u − log q [batch], before any cut."""
+    """One batch, before any cut: positions [batch, atoms, 3] (nm), u, log q and −u − log q [batch]."""
 
-    log_weights: Tensor
+    positions: Tensor
+    reduced_energies: Tensor
+    log_prob: Tensor
     n_dropped: int
+
+    @property
+    def log_weights(self) -> Tensor:
+        return -(self.reduced_energies + self.log_prob)
 
 
 def _kept(log_weights: Tensor, drop_fraction: float) -> Tensor:
@@ -65,12 +71,10 @@ def reverse_kl(
     used = torch.nonzero(kept).flatten()
     frozen = Internal(internal.torsions.detach()[used], internal.stiff.detach()[used])
     again, _ = model.inverse(frozen)
-    surrogate = -sum(
-        (gradient[used] * value).sum() for gradient, value in zip(gradients, again, strict=True)
-    ) / max(len(used), 1)
+    products = [(gradient[used] * value).sum() for gradient, value in zip(gradients, again, strict=True)]
+    surrogate = -torch.stack(products).sum() / max(len(used), 1)
     if model.coordinates.base.multimodal_indices.numel():
         advantage = (action - action[used].mean()).detach()[used]
         score = model.coordinates.base.log_prob(latent.stiff.detach()[used])
         surrogate = surrogate + (advantage * score).mean()
-    log_weights = -(u + log_q).detach()
-    return surrogate, ReverseKLInfo(log_weights, n - len(used))
+    return surrogate, ReverseKLInfo(x.detach(), u.detach(), log_q.detach(), n - len(used))

@@ -1,10 +1,66 @@
 """Settings of a training run: one schema for Python, the command line and TOML files."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+Objective = Literal["auto", "reverse-kl", "mass-covering", "annealed", "walkers", "likelihood"]
+
+
+class WalkersConfig(BaseModel):
+    """Forward KL on a population of walkers beside the reverse KL.
+
+    ``steps``: steps of Langevin dynamics between two training steps. ``weight``: of the forward KL, where the
+    reverse KL has weight one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    number: PositiveInt = 512
+    steps: PositiveInt = 10
+    weight: PositiveFloat = 0.5
+
+
+class MassCoveringConfig(BaseModel):
+    """α = 2 bootstrap: annealed importance sampling fills a buffer, training draws from it.
+
+    ``stages`` intermediate densities, with a trajectory of ``leapfrog`` steps each; ``refresh_every``
+    training steps ``particles`` new points come in. ``correction_bound`` limits the weight that makes up for
+    a model that has changed since.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    particles: PositiveInt = 512
+    stages: PositiveInt = 6
+    leapfrog: PositiveInt = 3
+    refresh_every: PositiveInt = 8
+    buffer_refreshes: PositiveInt = 64
+    correction_bound: PositiveFloat = 10.0
+
+
+class AnnealedConfig(BaseModel):
+    """Hot reverse KL, then forward KL on the model's own reweighted samples, ever colder.
+
+    ``hot_share`` of what the warm-up leaves is for the reverse KL at ``TrainingConfig.hot_factor`` times the
+    temperature. Then ``rungs`` temperatures follow in geometric steps, each with ``samples`` new samples, and
+    ``repeats`` rounds more at the target's. With ``trust_region`` the target's temperature holds all along
+    and each round moves at most ``max_divergence`` (KL, nats) and loses at most ``max_entropy_loss`` (nats).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hot_share: float = Field(default=0.4, gt=0.0, lt=1.0)
+    rungs: PositiveInt = 8
+    repeats: PositiveInt = 8
+    samples: PositiveInt = 16_384
+    trust_region: bool = False
+    max_divergence: PositiveFloat = 0.3
+    max_entropy_loss: PositiveFloat = 3.0
 
 
 class TrainingConfig(BaseModel):
-    """Hyperparameters of training by reverse KL after a likelihood warm-up.
+    """Hyperparameters of training: an objective after a likelihood warm-up on thermal frames.
 
     ``budget_seconds`` bounds the wall time; where ``max_steps`` is given the schedule follows the steps
     instead and a seed repeats a run exactly.
@@ -12,6 +68,7 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    objective: Objective = "auto"
     budget_seconds: PositiveFloat = 300.0
     max_steps: PositiveInt | None = None
     batch_size: PositiveInt = 1024
@@ -23,3 +80,6 @@ class TrainingConfig(BaseModel):
     drop_fraction: float = Field(default=0.01, ge=0.0, lt=0.5)
     gradient_norm: PositiveFloat = 10.0
     averaging: float = Field(default=0.1, gt=0.0, lt=1.0)
+    walkers: WalkersConfig = WalkersConfig()
+    mass_covering: MassCoveringConfig = MassCoveringConfig()
+    annealed: AnnealedConfig = AnnealedConfig()
