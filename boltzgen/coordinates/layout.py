@@ -21,7 +21,7 @@ ESTER = Chem.MolFromSmarts("[CX3](=[O,S])-[O,S;!H0,$(*-[#6])]")
 
 
 def choose_tree(graph: MolecularGraph, frames: Tensor) -> ZMatrix:
-    """The tree that folds the most rotors and, among those, is the shallowest.
+    """The tree that folds most rotors, closes rings apart from stereocentres and, then, is the shallowest.
 
     A rotor folds where the tree reaches it through the bond it turns about. ``frames`` [n, atoms, 3].
     """
@@ -44,11 +44,17 @@ def choose_tree(graph: MolecularGraph, frames: Tensor) -> ZMatrix:
         tree = spanning_tree(graph, root, second, straight, _root_ranks(graph, root, second))
         gain = sum(math.log(n) for (parent, centre), n in folds.items() if tree.parent[centre] == parent)
         heavy = graph.atom_labels[second][0] > 1
-        score = (round(gain, 6), -len(tree.levels), heavy)
+        score = (round(gain, 6), -_stereo_at_closures(graph, tree), -len(tree.levels), heavy)
         if best is None or score > best[0]:
             best = (score, tree)
     assert best is not None
     return best[1]
+
+
+def _stereo_at_closures(graph: MolecularGraph, tree: ZMatrix) -> int:
+    """Stereocentres at the bonds that ``tree`` leaves out, or next to them: their angles are the widest."""
+    near = [atom for pair in tree.closures for end in pair for atom in (end, tree.parent[end])]
+    return sum(bool(graph.atom_labels[atom][3]) for atom in near)
 
 
 def straight_angles(graph: MolecularGraph, frames: Tensor) -> set[tuple[int, int, int]]:

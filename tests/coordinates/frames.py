@@ -42,8 +42,11 @@ def coordinates(name: str) -> MolecularCoordinates:
 
 
 def samples(name: str, n: int, scale: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Uniform torsions and base samples, with displacements ``scale`` times thermal."""
+    """Uniform torsions, and stiff coordinates of the base with all deviations ``scale`` times thermal."""
     generator = torch.Generator().manual_seed(1)
     coords = coordinates(name)
     torsions = (2 * torch.rand(n, coords.n_torsions, generator=generator, dtype=torch.float64) - 1) * torch.pi
-    return torsions, scale * coords.base.sample(n, generator)
+    stiff = scale * torch.randn(n, coords.n_stiff, generator=generator, dtype=torch.float64)
+    for block in coords.base.blocks:
+        stiff[:, block.indices] = block.transform(stiff[:, block.indices], generator)
+    return torsions, stiff

@@ -25,7 +25,8 @@ def log_det_by_autograd(positions, n: int, q: Tensor) -> Tensor:
 
 
 def superposed_deviation(x: Tensor, y: Tensor) -> Tensor:
-    """Largest distance [n] between atoms of x and y [n, atoms, 3] after proper superposition (Kabsch 1976)."""
+    """Largest distance [n] between atoms of x and y [n, atoms, 3] after proper superposition (Kabsch
+    1976)."""
     x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
     u, _, vt = torch.linalg.svd(x.transpose(1, 2) @ y)
     sign = torch.linalg.det(u @ vt)

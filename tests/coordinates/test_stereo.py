@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from tests.coordinates.frames import coordinates, listed, molecule, samples
+
+STEREO = [
+    *(
+        "alanine-dipeptide",
+        "ibuprofen",
+        "beta-glucose",
+        "penicillin-G",
+        "crotonaldehyde",
+        "cis-chlorofluoroethene",
+    ),
+    *(
+        "isoleucine",
+        "tartaric-acid",
+        "testosterone",
+        "trans-decalin",
+        "cis-decalin",
+        "methyl-phenyl-sulfoxide",
+    ),
+    *("trans-dimethylcyclohexane", "phosphinic-acid", "bromochlorofluoromethane", "propylene-oxide"),
+    *("hexadiene", "tetrasubstituted", "azobenzene", "acetaldoxime", "maleic-acid", "proline", "camphor"),
+]
+
+
+def check(name, n):
+    mol = molecule(name)
+    torsions, stiff = samples(name, n, scale=(1000.0 / 300.0) ** 0.5)
+    x, _ = coordinates(name).to_positions(torsions, stiff)
+    positions = x.numpy()
+    assert mol.keeps_stereo(positions).all()
+    # The perception of RDKit, from positions alone, on a few: it is the slower judge, and no part of ours.
+    for row in range(min(n, 10)):
+        assert mol.smiles_from_positions(positions[row]) == mol.smiles
+
+
+@pytest.mark.parametrize("name", STEREO)
+def test_untrained_samples_at_1000_kelvin_keep_the_stereo_of_the_smiles(name):
+    check(name, 500)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(listed()))
+def test_ten_thousand_samples_of_every_listed_molecule_keep_their_stereo(name):
+    mol = molecule(name)
+    if len(mol.stereo.centres) + len(mol.stereo.double_bonds):
+        check(name, 10_000)
+
+
+@pytest.mark.parametrize("name", ["beta-glucose", "isoleucine", "crotonaldehyde"])
+def test_the_mirror_image_or_the_other_side_would_be_noticed(name):
+    torsions, stiff = samples(name, 20)
+    x, _ = coordinates(name).to_positions(torsions, stiff)
+    mirrored = x.numpy() * np.array([1.0, 1.0, -1.0])
+    has_centres = len(molecule(name).stereo.centres) > 0
+    assert molecule(name).keeps_stereo(mirrored).any() != has_centres
