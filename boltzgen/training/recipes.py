@@ -8,7 +8,9 @@ import torch
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel, Internal
+from boltzgen.objectives.annealed import model_samples, resampled, trust_region_step
 from boltzgen.objectives.likelihood import negative_log_likelihood
+from boltzgen.objectives.mass_covering import Bootstrap, PrioritisedBuffer, bootstrap_loss
 from boltzgen.objectives.reverse_kl import reverse_kl
 from boltzgen.objectives.walkers import Proposals, Walkers, walker_likelihood
 from boltzgen.training.config import TrainingConfig
@@ -43,6 +45,10 @@ def stages(
         if walkers is None:
             raise InputError("Objective 'walkers' needs a population of walkers and there is none; give one.")
         return [*warm_up, walkers_stage(model, target, walkers, config, generator)]
+    if objective == "mass-covering":
+        return [*warm_up, mass_covering_stage(model, target, config, generator)]
+    if objective == "annealed":
+        return [*warm_up, *annealed_stages(model, target, config, generator)]
     return [*warm_up, reverse_kl_stage(model, target, config, generator)]
 
 
@@ -63,13 +69,15 @@ def likelihood_stage(
     """Maximum likelihood of ``frames``, in batches drawn with replacement: the warm-up."""
 
     def loss(progress: float) -> Loss:
-        chosen = torch.randint(
-            len(frames.stiff), (config.batch_size,), generator=generator, device=frames.stiff.device
-        )
-        batch = Internal(frames.torsions[chosen], frames.stiff[chosen])
-        return Loss(negative_log_likelihood(model, batch))
+        return Loss(negative_log_likelihood(model, _batch(frames, config.batch_size, generator)))
 
     return Stage("likelihood", config.warmup_share, config.warmup_learning_rate, loss)
+
+
+def _batch(frames: Internal, n: int, generator: torch.Generator) -> Internal:
+    device = frames.stiff.device
+    chosen = torch.randint(len(frames.stiff), (n,), generator=generator, device=device)
+    return Internal(frames.torsions[chosen], frames.stiff[chosen])
 
 
 def reverse_kl_stage(
@@ -112,3 +120,76 @@ def walkers_stage(
         return Loss(reverse + config.walkers.weight * forward, info.log_weights, info.n_dropped)
 
     return Stage("walkers", share, config.learning_rate, loss, steady_from=config.anneal_share)
+
+
+def mass_covering_stage(
+    model: FlowModel, target: BoltzmannTarget, config: TrainingConfig, generator: torch.Generator
+) -> Stage:
+    """The α = 2 bootstrap at the target temperature; ESS and KL are those of the annealing's first samples."""
+    settings = config.mass_covering
+    bootstrap = Bootstrap(model, target, settings.stages, settings.leapfrog)
+    buffer = PrioritisedBuffer(settings.particles * settings.buffer_refreshes)
+    steps = 0
+
+    def loss(progress: float) -> Loss:
+        nonlocal steps
+        log_weights, n_dropped = None, 0
+        if steps % settings.refresh_every == 0:
+            particles = bootstrap.run(settings.particles, generator)
+            buffer.add(particles)
+            log_weights = particles.model_log_weights
+            n_dropped = int((~torch.isfinite(particles.log_weights)).sum())
+        steps += 1
+        chosen = buffer.draw(config.batch_size, generator)
+        log_prob = model.internal_log_prob(buffer.frames_at(chosen))
+        old = buffer.log_prob[chosen]
+        buffer.update(chosen, log_prob.detach())
+        return Loss(bootstrap_loss(log_prob, old, settings.correction_bound), log_weights, n_dropped)
+
+    return Stage("mass covering", 1.0 - config.warmup_share, config.learning_rate, loss)
+
+
+def annealed_stages(
+    model: FlowModel, target: BoltzmannTarget, config: TrainingConfig, generator: torch.Generator
+) -> list[Stage]:
+    """Reverse KL at the hot temperature, then rounds of forward KL on the model's own reweighted samples.
+
+    A plateau ends neither: the first is not at the target yet, and figures of the second stand still between
+    its rounds.
+    """
+    settings = config.annealed
+    rounds = settings.rungs + settings.repeats
+    share = 1.0 - config.warmup_share
+    current, frames, log_weights = -1, Internal(torch.empty(0), torch.empty(0)), torch.empty(0)
+
+    def hot(progress: float) -> Loss:
+        value, info = reverse_kl(
+            model, target, config.batch_size, generator, 1.0 / config.hot_factor, config.drop_fraction
+        )
+        return Loss(value, info.log_weights, info.n_dropped)
+
+    def cooling(progress: float) -> Loss:
+        nonlocal current, frames, log_weights
+        due = min(int(progress * rounds), rounds - 1)
+        if due != current:
+            current = due
+            samples = model_samples(model, target, settings.samples, generator)
+            log_weights = samples.log_weights()
+            if settings.trust_region:
+                step = trust_region_step(
+                    -samples.reduced_energies,
+                    samples.log_prob,
+                    settings.max_divergence,
+                    settings.max_entropy_loss,
+                )
+                frames = resampled(samples.frames, step.log_weights, generator)
+            else:
+                beta = config.hot_factor ** (min((current + 1) / settings.rungs, 1.0) - 1.0)
+                frames = resampled(samples.frames, samples.log_weights(beta), generator)
+        loss = negative_log_likelihood(model, _batch(frames, config.batch_size, generator))
+        return Loss(loss, log_weights)
+
+    return [
+        Stage("hot reverse KL", share * settings.hot_share, config.learning_rate, hot, steady_from=1.0),
+        Stage("cooling", share * (1.0 - settings.hot_share), config.learning_rate, cooling, steady_from=1.0),
+    ]
