@@ -1,0 +1,103 @@
+import pytest
+import torch
+from torch import distributions
+
+from boltzgen.coordinates.base import MixtureBlock, StiffBase
+from boltzgen.coordinates.build import build_coordinates
+from boltzgen.coordinates.rings import classes, ring_systems, ring_torsions
+from boltzgen.coordinates.whitening import Whitening, shrunk_covariance
+from tests.coordinates.frames import coordinates, frames, molecule, samples
+
+
+def base_with_mixture():
+    generator = torch.Generator().manual_seed(0)
+    block = MixtureBlock([1, 3], 3)
+    factors = torch.eye(2).double().repeat(3, 1, 1) + 0.3 * torch.rand(3, 2, 2, generator=generator).tril()
+    block.set(torch.tensor([1.0, 2.0, 5.0]), 3 * torch.randn(3, 2, generator=generator), factors)
+    return StiffBase(5, [block]), block
+
+
+def test_density_of_the_base_is_that_of_torch_distributions():
+    base, block = base_with_mixture()
+    y = torch.randn(50, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    mixture = distributions.MixtureSameFamily(
+        distributions.Categorical(logits=block.log_weights),
+        distributions.MultivariateNormal(block.means, scale_tril=block.factors),
+    )
+    rest = distributions.Normal(0.0, 1.0).log_prob(y[:, [0, 2, 4]]).sum(1)
+    torch.testing.assert_close(base.log_prob(y), mixture.log_prob(y[:, [1, 3]]) + rest)
+    assert base.multimodal_indices.tolist() == [1, 3]
+
+
+def test_samples_of_the_base_have_its_moments():
+    base, block = base_with_mixture()
+    n = 100_000
+    y = base.sample(n, torch.Generator().manual_seed(2))
+    weights = block.log_weights.exp()
+    mean = weights @ block.means
+    spread = torch.einsum("k,kij->ij", weights, block.factors @ block.factors.mT)
+    spread = spread + (weights[:, None] * block.means).T @ block.means - mean[:, None] * mean
+    assert (y[:, [1, 3]].mean(0) - mean).abs().max() < 5 * (spread.diagonal().max() / n).sqrt()
+    torch.testing.assert_close(torch.cov(y[:, [1, 3]].T), spread, rtol=0.05, atol=0.05)
+    torch.testing.assert_close(torch.cov(y[:, [0, 2, 4]].T), torch.eye(3).double(), rtol=0, atol=0.03)
+
+
+def test_stiff_coordinates_of_many_frames_are_white():
+    x = frames("butane", copies=300)
+    coords = build_coordinates(molecule("butane"), x, dtype=torch.float64)
+    _, stiff, _ = coords.from_positions(x)
+    assert not coords.base.blocks
+    # Mirror images of the frames enter the fit as well, which the frames alone do not quite average out.
+    covariance = torch.cov(stiff.T)
+    assert (covariance.diagonal() - 1.0).abs().max() < 0.1
+    assert (covariance - torch.diag(covariance.diagonal())).square().mean().sqrt() < 0.05
+
+
+def test_whitening_inverts_itself_and_knows_its_determinant():
+    raw = torch.randn(6, 400, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).cumsum(0)
+    whitening = Whitening(6)
+    whitening.fit(raw, torch.zeros(400), [[4, 2]])
+    y, log_det = whitening.whiten(raw)
+    torch.testing.assert_close(whitening.unwhiten(y)[0], raw)
+    torch.testing.assert_close(torch.linalg.slogdet(whitening.factor)[1], log_det)
+    assert (whitening.inverse[[4, 2]][:, [0, 1, 3, 5]] == 0).all()
+
+
+def test_covariance_of_few_frames_is_positive_definite_and_of_many_unbiased():
+    generator = torch.Generator().manual_seed(0)
+    factor = torch.randn(10, 10, dtype=torch.float64, generator=generator)
+    few = factor @ torch.randn(10, 4, dtype=torch.float64, generator=generator)
+    assert torch.linalg.eigvalsh(shrunk_covariance(few, 4)).min() > 0
+    many = factor @ torch.randn(10, 100_000, dtype=torch.float64, generator=generator)
+    exact = factor @ factor.T
+    assert (shrunk_covariance(many, 100_000) - exact).norm() < 0.02 * exact.norm()
+
+
+def test_rare_patterns_join_a_neighbour_or_none():
+    features = torch.cat([torch.ones(3, 500), -torch.ones(3, 400)], 1)
+    features = torch.cat([features, torch.tensor([[1.0, 1.0, -1.0], [1.0, -1.0, 1.0]]).T], 1)
+    found = classes(torch.cat([features, torch.tensor([[2.0], [2.0], [1.0]])], 1))
+    assert found.tolist() == [0] * 500 + [1] * 400 + [0, 0, -1]
+
+
+def test_ring_systems_and_torsions():
+    assert ring_systems([(0, 1, 2), (5, 6, 7), (2, 3, 4)]) == [
+        frozenset({5, 6, 7}),
+        frozenset({0, 1, 2, 3, 4}),
+    ]
+    ring = tuple(molecule("cyclohexane").rdmol.GetRingInfo().AtomRings()[0])
+    chair = torch.as_tensor(molecule("cyclohexane").seed_conformers(1))
+    torsions = ring_torsions(ring, chair)[:, 0]
+    assert torch.allclose(torsions.abs(), torch.full((6,), 0.97, dtype=torch.float64), atol=0.1)
+    assert torch.equal(torsions.sign(), -torsions.roll(1).sign())
+
+
+@pytest.mark.parametrize("name", ["cyclohexane", "pyrrolidine", "decalin", "cyclopentanone", "norbornane"])
+def test_rings_of_untrained_samples_are_closed(name):
+    mol = molecule(name)
+    x = coordinates(name).to_positions(*samples(name, 2000))[0]
+    bonds = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in mol.rdmol.GetBonds() if b.IsInRing()]
+    i, j = torch.tensor(bonds).T
+    usual = (frames(name)[:, i] - frames(name)[:, j]).norm(dim=-1).mean(0)
+    stretch = (x[:, i] - x[:, j]).norm(dim=-1) / usual - 1
+    assert (stretch.abs() < 0.15).all(1).double().mean() >= 0.99

@@ -1,0 +1,30 @@
+from collections import Counter
+
+from boltzgen.coordinates.description import describe
+from tests.coordinates.frames import coordinates
+
+
+def kinds(name):
+    return Counter(feature.kind for feature in describe(coordinates(name)))
+
+
+def test_features_of_a_peptide():
+    found = kinds("alanine-dipeptide")
+    assert (found["amide"], found["torsion"], found["rotor"]) == (2, 2, 3)
+    assert found["handedness"] == 1
+
+
+def test_features_of_rings_double_bonds_lines_and_inversions():
+    assert kinds("cyclohexane")["ring"] == 1
+    assert kinds("cyclohexane")["basins"] == 1
+    assert kinds("crotonaldehyde")["double bond"] == 1
+    assert kinds("methyl-acetate")["ester"] == 1
+    assert kinds("butynenitrile")["line"] == 3
+    assert kinds("hydrazine")["inversion"] == 2
+
+
+def test_soft_torsions_come_first_with_their_folds():
+    coords = coordinates("tert-butylbenzene")
+    first = describe(coords)[: coords.n_torsions]
+    assert [feature.count for feature in first] == coords.folds.tolist()
+    assert all(len(feature.atoms) == 4 for feature in first)
