@@ -1,14 +1,21 @@
 """The command line: parse, call a workflow, print. Nothing is computed here."""
 
+from __future__ import annotations
+
+import json
 import re
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from boltzgen.errors import EvaluationError, InputError
+from boltzgen.report.terminal import ProgressLine, print_summary
+
+if TYPE_CHECKING:
+    from boltzgen.workflows.config import SampleConfig
 
 # Taken before the slow imports, so that start-up counts against a run's time budget.
 STARTED = time.monotonic()
@@ -22,6 +29,18 @@ app = typer.Typer(
     help="Boltzmann-weighted conformers of a molecule, from its energy alone.",
 )
 errors = Console(stderr=True)
+
+
+ForceField = Annotated[
+    str | None, typer.Option(help="Force field or system.xml; by default MMFF94, for peptides ff14SB.")
+]
+Solvent = Annotated[
+    str | None, typer.Option(help="vacuum, water, obc1, obc2, gbn2 or as the force field offers.")
+]
+Temperature = Annotated[float, typer.Option("--temperature", "-T", help="Kelvin.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of every random number.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the run's files.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else there.")]
 
 
 def parse_duration(text: str) -> float:
@@ -41,25 +60,26 @@ def _boltzgen() -> None:
 def sample(
     molecule: Annotated[str, typer.Argument(help="A SMILES, an .sdf or .mol file, or a named system.")],
     samples: Annotated[int, typer.Option("--samples", "-n", help="Conformations to generate.")] = 10_000,
-    temperature: Annotated[float, typer.Option("--temperature", "-T", help="Kelvin.")] = 300.0,
-    forcefield: Annotated[str, typer.Option(help="Force field.")] = "mmff94",
-    solvent: Annotated[str, typer.Option(help="Solvent model.")] = "vacuum",
+    temperature: Temperature = 300.0,
+    forcefield: ForceField = None,
+    solvent: Solvent = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every random number.")] = 0,
+    seed: Seed = 0,
     budget: Annotated[
         str | None, typer.Option(help="Time for the whole run, like 90s or 5m; by default from the size.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the run's files.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json to standard output.")] = False,
+    release_constraints: Annotated[
+        bool, typer.Option("--release-constraints", help="Drop the bond constraints of a system.xml.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be sampled, and about how long it takes.")
+    ] = False,
+    out: Out = None,
+    as_json: Json = False,
 ) -> None:
     """Train a model on the molecule's energy, sample it, weigh the samples, report."""
-    from boltzgen.report.terminal import ProgressLine, print_summary
-
-    line = ProgressLine(Console(stderr=True), STARTED)
-    with line:
-        from boltzgen.ensemble_folder import summary_text
-        from boltzgen.workflows.progress import Stopwatch
-        from boltzgen.workflows.sample import SampleConfig, run_sample
+    with ProgressLine(Console(stderr=True), STARTED) as line:
+        from boltzgen.workflows.config import SampleConfig
 
         config = SampleConfig(
             molecule=molecule,
@@ -70,17 +90,130 @@ def sample(
             device=device,
             seed=seed,
             budget_seconds=None if budget is None else parse_duration(budget),
+            release_constraints=release_constraints,
         )
-        watch = Stopwatch(line.show, STARTED)
-        watch.seconds["start-up"] = watch.elapsed
-        ensemble = run_sample(config, out, watch=watch)
-    summary = ensemble.summary()
+        if not dry_run:
+            summary = _run(config, out, line)
+    if dry_run:
+        _print_plan(config, as_json)
+    else:
+        _finish(summary, out, as_json)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="A TOML file like the config.toml of a run's folder.")],
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """The same as sample, from a file."""
+    with ProgressLine(Console(stderr=True), STARTED) as line:
+        from boltzgen.workflows.config import read_config
+
+        summary = _run(read_config(config), out, line)
+    _finish(summary, out, as_json)
+
+
+@app.command()
+def energy(
+    molecule: Annotated[str, typer.Argument(help="A SMILES, a file or a named system.")],
+    positions: Annotated[Path, typer.Argument(help="Conformers: .sdf, .npz, .pdb, .dcd, ...")],
+    forcefield: ForceField = None,
+    solvent: Solvent = None,
+    as_json: Json = False,
+) -> None:
+    """Energies of given conformers, force by force."""
+    from boltzgen.report.terminal import print_energies
+    from boltzgen.workflows.energy import conformer_energies
+
+    energies = conformer_energies(molecule, positions, forcefield, solvent)
+    if as_json:
+        columns = {name: values.tolist() for name, values in energies.terms.items()}
+        typer.echo(
+            json.dumps(
+                {
+                    "molecule": energies.molecule.smiles,
+                    "forcefield": energies.forcefield,
+                    "solvent": energies.solvent,
+                    "terms_kJ_mol": columns,
+                    "energy_kJ_mol": energies.total.tolist(),
+                },
+                indent=2,
+            )
+        )
+    else:
+        print_energies(Console(), energies)
+
+
+@app.command()
+def reference(
+    molecule: Annotated[str, typer.Argument(help="A SMILES, a file or a named system.")],
+    temperature: Temperature = 300.0,
+    forcefield: ForceField = None,
+    solvent: Solvent = None,
+    hottest: Annotated[float, typer.Option(help="Highest temperature of a ladder, kelvin.")] = 900.0,
+    ladders: Annotated[int, typer.Option(min=2, help="Independent ladders.")] = 32,
+    picoseconds: Annotated[float, typer.Option(help="Length of the run on every rung.")] = 400.0,
+    seed: Seed = 0,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Reference ensemble by replica exchange on the compiled energy."""
+    with ProgressLine(Console(stderr=True), STARTED) as line:
+        from boltzgen.ensemble_folder import require_free_folder
+        from boltzgen.systems import load_system
+        from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
+
+        folder = None if out is None else require_free_folder(out)
+        system = load_system(molecule, forcefield, solvent)
+        config = ReferenceConfig(
+            temperature=temperature, hottest=hottest, ladders=ladders, picoseconds=picoseconds, seed=seed
+        )
+        found = reference_ensemble(system, config, line.show)
+        if folder is not None:
+            found.ensemble.save(folder)
+    _finish(found.ensemble.summary(), out, as_json)
+
+
+@app.command()
+def systems() -> None:
+    """The molecular systems known by name."""
+    from boltzgen.report.terminal import print_systems
+    from boltzgen.systems import describe_system, system_names
+
+    print_systems(Console(), {name: describe_system(name) for name in system_names()})
+
+
+def _run(config: SampleConfig, out: Path | None, line: ProgressLine) -> dict[str, Any]:
+    from boltzgen.workflows.progress import Stopwatch
+    from boltzgen.workflows.sample import run_sample
+
+    watch = Stopwatch(line.show, STARTED)
+    watch.seconds["start-up"] = watch.elapsed
+    return run_sample(config, out, watch=watch).summary()
+
+
+def _finish(summary: dict[str, Any], out: Path | None, as_json: bool) -> None:
+    """Print ``summary``, and end with exit code 3 if the run did not converge."""
+    from boltzgen.ensemble_folder import summary_text
+
     if as_json:
         typer.echo(summary_text(summary), nl=False)
     else:
         print_summary(Console(), summary, out)
     if not summary["converged"]:
         raise typer.Exit(EXIT_NOT_CONVERGED)
+
+
+def _print_plan(config: SampleConfig, as_json: bool) -> None:
+    from boltzgen.report.terminal import print_plan
+    from boltzgen.workflows.plan import plan
+
+    planned = plan(config)
+    if as_json:
+        typer.echo(json.dumps(planned.model_dump(), indent=2, ensure_ascii=False))
+    else:
+        print_plan(Console(), planned)
 
 
 def main() -> None:

@@ -32,9 +32,10 @@ from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.sampling.importance import Estimate
 from boltzgen.sampling.tempering import ladder_estimate
 from boltzgen.systems import MolecularSystem, load_system
+from boltzgen.workflows.config import SampleConfig, default_budget
 from boltzgen.workflows.progress import Stopwatch
 from boltzgen.workflows.reference import Reference, ReferenceConfig, reference_ensemble
-from boltzgen.workflows.sample import SampleConfig, default_budget, run_sample
+from boltzgen.workflows.sample import run_sample
 
 MOLECULES = {
     "butane": "CCCC",
@@ -171,7 +172,7 @@ def agreement(ensemble: Ensemble, reference: Reference) -> dict[str, Any]:
         "reference_converged": reference.converged,
         "populations": populations,
         "torsions": [
-            {"atoms": list(torsion.atoms), "total_variation": variation.value, "null": variation.null}
+            {"torsion": torsion.name, "total_variation": variation.value, "null": variation.null}
             for torsion, variation in zip(torsions, variations, strict=True)
         ],
     }

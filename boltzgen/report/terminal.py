@@ -13,6 +13,8 @@ from rich.table import Table
 from boltzgen.units import KJ_PER_KCAL
 
 if TYPE_CHECKING:
+    from boltzgen.systems import SystemDescription
+    from boltzgen.workflows.energy import ConformerEnergies
     from boltzgen.workflows.progress import StageProgress
 
 
@@ -63,7 +65,7 @@ class ProgressLine:
 def print_summary(console: Console, summary: dict[str, Any], folder: Path | None) -> None:
     """The numbers of ``summary.json`` that a person wants first."""
     table = Table(show_header=False, box=None, padding=(0, 2))
-    for name, value in _rows(summary):
+    for name, value in summary_rows(summary):
         table.add_row(name, value)
     console.print(table)
     if summary.get("main_conformers"):
@@ -76,22 +78,49 @@ def print_summary(console: Console, summary: dict[str, Any], folder: Path | None
         console.print(f"Files in {folder}", highlight=False)
 
 
-def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    kcal = 1.0 / KJ_PER_KCAL
+def print_energies(console: Console, energies: ConformerEnergies, most: int = 20) -> None:
+    """One line a conformer, one column a force, in kcal/mol; at most ``most`` lines."""
+    table = Table(title=f"{energies.molecule.smiles}, {energies.forcefield}, {energies.solvent}: kcal/mol")
+    table.add_column("conformer", justify="right")
+    for name in [*energies.terms, "total"]:
+        table.add_column(name, justify="right", overflow="fold")
+    columns = [*energies.terms.values(), energies.total]
+    for index in range(min(most, len(energies.total))):
+        table.add_row(str(index + 1), *(f"{column[index] / KJ_PER_KCAL:.4f}" for column in columns))
+    console.print(table)
+    if len(energies.total) > most:
+        console.print(f"... and {len(energies.total) - most} more; --json prints all of them.")
+
+
+def print_systems(console: Console, systems: dict[str, SystemDescription]) -> None:
+    """Name, content, force field and solvent of each."""
+    table = Table(box=None, padding=(0, 2))
+    for column in ("name", "force field", "solvent", "what"):
+        table.add_column(column, no_wrap=column != "what")
+    for name, system in systems.items():
+        table.add_row(name, system.forcefield, system.solvent, system.what)
+    console.print(table)
+
+
+def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Name and value of the numbers that a person wants first."""
+
+    def in_kcal(name: str) -> str:
+        value, error = summary[f"{name}_kJ_mol"], summary[f"{name}_stderr_kJ_mol"]
+        return f"{value / KJ_PER_KCAL:.3f} ± {error / KJ_PER_KCAL:.3f} kcal/mol"
+
     n, ess = summary["n_samples"], summary["effective_sample_size"]
-    free_energy, free_energy_error = (
-        summary["free_energy_kJ_mol"] * kcal,
-        summary["free_energy_stderr_kJ_mol"] * kcal,
-    )
-    energy, energy_error = summary["mean_energy_kJ_mol"] * kcal, summary["mean_energy_stderr_kJ_mol"] * kcal
     share = 100 * summary["effective_sample_size_fraction"]
-    return [
+    rows = [
         ("molecule", f"{summary['molecule']}  ({summary['n_atoms']} atoms, {summary['temperature_K']:g} K)"),
         ("energy", f"{summary['forcefield']}, {summary['solvent']}"),
         ("effective samples", f"{ess:.0f} of {n} ({share:.1f} %)"),
-        ("Pareto-k", f"{summary['pareto_k']:.2f}"),
-        ("free energy", f"{free_energy:.3f} ± {free_energy_error:.3f} kcal/mol"),
-        ("mean energy", f"{energy:.3f} ± {energy_error:.3f} kcal/mol"),
+    ]
+    if "log_Z" in summary:  # dynamics has neither weights nor a free energy
+        rows += [("Pareto-k", f"{summary['pareto_k']:.2f}"), ("free energy", in_kcal("free_energy"))]
+    return [
+        *rows,
+        ("mean energy", in_kcal("mean_energy")),
         ("energy evaluations", f"{summary['n_energy_evaluations']:,}"),
         ("seconds", f"{summary['wall_seconds']['total']:.0f}"),
     ]

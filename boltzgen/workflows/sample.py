@@ -4,67 +4,31 @@ from __future__ import annotations
 
 import math
 import platform
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from boltzgen.coordinates.build import build_coordinates
-from boltzgen.energies.compiler import compile_system
-from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.ensemble import Ensemble
-from boltzgen.ensemble_folder import require_free_folder
+from boltzgen.ensemble_folder import require_free_folder, write_whole
 from boltzgen.errors import InputError
 from boltzgen.evaluation.convergence import judge, missed_walker_share
 from boltzgen.evaluation.modes import conformer_table, find_states
-from boltzgen.models.flow import FlowConfig, FlowModel, Internal
-from boltzgen.sampling.frames import FramesConfig, ThermalFrames, thermal_frames
-from boltzgen.systems import MolecularSystem, load_system
-from boltzgen.training.config import TrainingConfig
+from boltzgen.models.flow import Internal
+from boltzgen.report.page import report_page
+from boltzgen.training.checkpoint import save_model
 from boltzgen.training.recipes import likelihood_stage, reverse_kl_stage
 from boltzgen.training.trainer import Progress, TrainingResult, train
+from boltzgen.workflows.config import SampleConfig, config_toml, default_budget, require_sane
+from boltzgen.workflows.preparation import Preparation, prepare
 from boltzgen.workflows.progress import Report, StageProgress, Stopwatch, silent
 
-SEED_CONFORMERS = 64
 SAMPLING_CHUNK = 4096
 MAIN_CONFORMERS = 10
-
-
-class SampleConfig(BaseModel):
-    """One run, whole: what ``config.toml`` of its folder holds."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    molecule: str
-    n_samples: int = 10_000
-    temperature: float = 300.0
-    forcefield: str = "mmff94"
-    solvent: str = "vacuum"
-    seed: int = Field(default=0, ge=0)
-    budget_seconds: float | None = None
-    device: str = "auto"
-    frames: FramesConfig = FramesConfig()
-    flow: FlowConfig = FlowConfig()
-    training: TrainingConfig = TrainingConfig()
-
-
-def default_budget(n_atoms: int) -> float:
-    """Wall seconds for a whole run on two cores: 20 s for the smallest molecules, at most half an hour."""
-    return min(max(20.0, 50.0 + 22.0 * (n_atoms - 14)), 1800.0)
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """A molecule's target density, the frames that its dynamics gave, and the coordinates fitted to them."""
-
-    system: MolecularSystem
-    target: BoltzmannTarget
-    frames: ThermalFrames
-    model: FlowModel
+HISTORY_ROWS = 100
 
 
 def sample(
@@ -72,8 +36,8 @@ def sample(
     n: int = 10_000,
     temperature: float = 300.0,
     *,
-    forcefield: str = "mmff94",
-    solvent: str = "vacuum",
+    forcefield: str | None = None,
+    solvent: str | None = None,
     seed: int = 0,
     budget: float | None = None,
     device: str = "auto",
@@ -83,6 +47,7 @@ def sample(
     """Boltzmann-weighted conformations of ``molecule`` (a SMILES, a file or a named system).
 
     ``temperature`` in K, ``budget`` in wall seconds for the whole run (by default chosen by molecule size).
+    ``forcefield`` and ``solvent`` default to MMFF94 in vacuum, for peptides and named systems to their own.
     With ``out`` the run's files are written to that folder. Raises InputError on bad input. A run that did
     not converge says so in ``ensemble.metadata["converged"]`` and ``["warnings"]``.
     """
@@ -101,7 +66,7 @@ def run_sample(
 ) -> Ensemble:
     """The recipe. ``watch`` may have been started earlier, so that start-up counts against the budget."""
     watch = watch or Stopwatch(report)
-    _require_sane(config)
+    require_sane(config)
     folder = require_free_folder(out) if out is not None else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -111,26 +76,16 @@ def run_sample(
         ensemble = _draw(config, prepared, generator, watch)
     ensemble = _judged(ensemble, config, prepared, training, watch)
     if folder is not None:
-        ensemble.save(folder)
+        _write(ensemble, config, prepared, folder)
     return ensemble
 
 
-def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) -> Preparation:
-    """Everything before training: molecule, energy, thermal frames, coordinates and an untrained model."""
-    with watch.stage("seed conformers"):
-        system = load_system(config.molecule, config.forcefield, config.solvent)
-        molecule = system.molecule
-        starts = torch.as_tensor(molecule.seed_conformers(SEED_CONFORMERS, seed=config.seed)).float()
-    with watch.stage("energy"):
-        target = BoltzmannTarget(compile_system(system.system), config.temperature)
-    with watch.stage("dynamics", f"{config.frames.walkers} walkers"):
-        masses = torch.as_tensor(molecule.masses).float()
-        device = generator.device
-        frames = thermal_frames(target, masses.to(device), starts.to(device), config.frames, generator)
-    with watch.stage("coordinates"):
-        coordinates = build_coordinates(molecule, frames.positions.double().cpu())
-        model = FlowModel(coordinates, config.flow).float().to(device)
-    return Preparation(system, target, frames, model)
+def _write(ensemble: Ensemble, config: SampleConfig, prepared: Preparation, folder: Path) -> None:
+    """All files of a run; the summary comes last and marks the folder as complete."""
+    write_whole(folder / "config.toml", lambda path: path.write_text(config_toml(config)))
+    write_whole(folder / "model.safetensors", lambda path: save_model(prepared.model, path))
+    write_whole(folder / "report.html", lambda path: path.write_text(report_page(ensemble), encoding="utf-8"))
+    ensemble.save(folder)
 
 
 def _train(
@@ -174,8 +129,8 @@ def _draw(
             x, log_q = prepared.model.sample_with_log_prob(n, generator)
             parts.append((x.cpu(), prepared.target.reduced_energy(x).cpu(), log_q.cpu()))
             watch.report(StageProgress("sampling", (first + n) / config.n_samples))
-        x, u, log_q = (torch.cat(part) for part in zip(*parts, strict=True))
-        return Ensemble.from_samples(prepared.system.molecule, x, u, log_q, config.temperature)
+    x, u, log_q = (torch.cat(part) for part in zip(*parts, strict=True))
+    return Ensemble.from_samples(prepared.system.molecule, x, u, log_q, config.temperature)
 
 
 @torch.no_grad()
@@ -199,8 +154,8 @@ def _judged(
         verdict = judge(ensemble.effective_sample_size, ensemble.pareto_k, missed)
         conformers = _main_conformers(ensemble)
     metadata: dict[str, Any] = {
-        "forcefield": config.forcefield,
-        "solvent": config.solvent,
+        "forcefield": prepared.system.forcefield,
+        "solvent": prepared.system.solvent,
         "seed": config.seed,
         "device": str(frames.positions.device),
         "n_energy_evaluations": prepared.target.evaluations,
@@ -208,6 +163,7 @@ def _judged(
         "n_dropped_samples": training.n_dropped,
         "n_replaced_walkers": frames.replaced,
         "training_reached_plateau": training.plateau,
+        "training_history": _columns(training),
         "symmetry_multiplicity": round(
             float(torch.exp(torch.as_tensor(prepared.model.coordinates.log_multiplicity)))
         ),
@@ -219,6 +175,13 @@ def _judged(
         "versions": _versions(),
     }
     return replace(ensemble, metadata=metadata)
+
+
+def _columns(training: TrainingResult) -> dict[str, list[float]]:
+    """The history of training, at most some hundred rows of it, by column."""
+    history = training.history[:: max(1, len(training.history) // HISTORY_ROWS)]
+    names = ("seconds", "step", "ess_fraction", "reverse_kl")
+    return {name: [row[i] for row in history] for i, name in enumerate(names)}
 
 
 def _main_conformers(ensemble: Ensemble) -> list[dict[str, Any]]:
@@ -241,15 +204,6 @@ def _main_conformers(ensemble: Ensemble) -> list[dict[str, Any]]:
 def _versions() -> dict[str, str]:
     packages = ("boltzgen-conformers", "torch", "openmm", "rdkit", "numpy", "mdtraj")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def _require_sane(config: SampleConfig) -> None:
-    if config.n_samples < 1:
-        raise InputError(f"{config.n_samples} samples were asked for; give a positive number.")
-    if not 0.0 < config.temperature < float("inf"):
-        raise InputError(f"The temperature is {config.temperature} K; give a positive one.")
-    if config.budget_seconds is not None and not config.budget_seconds > 0:
-        raise InputError(f"The budget is {config.budget_seconds} s; give a positive time.")
 
 
 def _device(name: str) -> str:

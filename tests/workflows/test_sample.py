@@ -13,8 +13,9 @@ from boltzgen.models.flow import FlowConfig
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.training.config import TrainingConfig
 from boltzgen.units import KJ_PER_KCAL
+from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.progress import StageProgress
-from boltzgen.workflows.sample import SampleConfig, run_sample
+from boltzgen.workflows.sample import run_sample
 
 SHORT = {
     "frames": FramesConfig(walkers=64, hot_steps=300, steps=300, frames_per_walker=20),

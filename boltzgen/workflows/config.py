@@ -1,0 +1,67 @@
+"""One run of `boltzgen sample`, whole, as Python, the command line and TOML files describe it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from boltzgen.errors import InputError
+from boltzgen.models.flow import FlowConfig
+from boltzgen.sampling.frames import FramesConfig
+from boltzgen.training.config import TrainingConfig
+
+
+class SampleConfig(BaseModel):
+    """One run, whole: what ``config.toml`` of its folder holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    molecule: str
+    n_samples: int = 10_000
+    temperature: float = 300.0
+    forcefield: str | None = None
+    solvent: str | None = None
+    release_constraints: bool = False
+    seed: int = Field(default=0, ge=0)
+    budget_seconds: float | None = None
+    device: str = "auto"
+    frames: FramesConfig = FramesConfig()
+    flow: FlowConfig = FlowConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+def default_budget(n_atoms: int) -> float:
+    """Wall seconds for a whole run on two cores: 20 s for the smallest molecules, at most half an hour."""
+    return min(max(20.0, 50.0 + 22.0 * (n_atoms - 14)), 1800.0)
+
+
+def config_toml(config: SampleConfig) -> str:
+    """``config`` as TOML; settings that are None are left out, as TOML has no such value."""
+    return tomli_w.dumps(config.model_dump(exclude_none=True))
+
+
+def read_config(path: str | Path) -> SampleConfig:
+    """The run that a TOML file describes. Raises InputError naming what is wrong with it."""
+    try:
+        return SampleConfig.model_validate(tomllib.loads(Path(path).read_text()))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give a TOML file.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not TOML: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"'{place}' in {path} cannot be used: {first['msg']}.") from error
+
+
+def require_sane(config: SampleConfig) -> None:
+    """Raises InputError for numbers that no run can have."""
+    if config.n_samples < 1:
+        raise InputError(f"{config.n_samples} samples were asked for; give a positive number.")
+    if not 0.0 < config.temperature < float("inf"):
+        raise InputError(f"The temperature is {config.temperature} K; give a positive one.")
+    if config.budget_seconds is not None and not config.budget_seconds > 0:
+        raise InputError(f"The budget is {config.budget_seconds} s; give a positive time.")

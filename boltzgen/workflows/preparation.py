@@ -1,0 +1,59 @@
+"""From a molecule's name to an untrained model: what every way of training starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boltzgen.coordinates.build import build_coordinates
+from boltzgen.energies.compiler import compile_system
+from boltzgen.energies.target import BoltzmannTarget
+from boltzgen.models.flow import FlowModel
+from boltzgen.molecules.molecule import Molecule
+from boltzgen.sampling.frames import ThermalFrames, thermal_frames
+from boltzgen.systems import MolecularSystem, load_system
+from boltzgen.workflows.config import SampleConfig
+from boltzgen.workflows.progress import Stopwatch
+
+SEED_CONFORMERS = 64
+
+
+def starting_positions(molecule: Molecule, seed: int) -> Tensor:
+    """Conformers [n, atoms, 3] in nm where walkers start: embedded ones, and amides and esters turned over.
+
+    Embedding makes secondary amides and esters on one side only, and dynamics hardly ever turns them.
+    """
+    seeds = molecule.seed_conformers(SEED_CONFORMERS, seed=seed)
+    turned = molecule.turned_conformers(seeds)
+    return torch.as_tensor(np.concatenate([seeds, turned])).float()
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A molecule's target density, the frames that its dynamics gave, and the coordinates fitted to them."""
+
+    system: MolecularSystem
+    target: BoltzmannTarget
+    frames: ThermalFrames
+    model: FlowModel
+
+
+def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) -> Preparation:
+    """Everything before training: molecule, energy, thermal frames, coordinates and an untrained model."""
+    with watch.stage("seed conformers"):
+        system = load_system(config.molecule, config.forcefield, config.solvent, config.release_constraints)
+        molecule = system.molecule
+        starts = starting_positions(molecule, config.seed)
+    with watch.stage("energy"):
+        target = BoltzmannTarget(compile_system(system.system), config.temperature)
+    with watch.stage("dynamics", f"{config.frames.walkers} walkers"):
+        masses = torch.as_tensor(molecule.masses).float()
+        device = generator.device
+        frames = thermal_frames(target, masses.to(device), starts.to(device), config.frames, generator)
+    with watch.stage("coordinates"):
+        coordinates = build_coordinates(molecule, frames.positions.double().cpu())
+        model = FlowModel(coordinates, config.flow).float().to(device)
+    return Preparation(system, target, frames, model)
