@@ -88,7 +88,8 @@ def _whiten(
     coordinates: MolecularCoordinates, blocks: list[Block], x: Tensor, reduced_energies: Tensor | None
 ) -> None:
     """Fits whitening and base of ``coordinates`` to frames x [n, atoms, 3] in the domain."""
-    _, raw, log_det = coordinates.unbounded.measure(x.permute(2, 1, 0))
+    torsions, raw, log_det = coordinates.unbounded.measure(x.permute(2, 1, 0))
+    coordinates.circle.fit(torsions)
     links = coordinates.unbounded.links()
     taken: set[int] = set()
     indices: list[list[int]] = []
@@ -106,7 +107,7 @@ def _whiten(
     mixtures = [mixture(own, y, block.basins) for own, block in zip(indices, blocks, strict=True)]
     coordinates.base = StiffBase(coordinates.n_stiff, mixtures)
     if reduced_energies is not None:
-        work = reduced_energies - log_det
+        work = reduced_energies - log_det - coordinates.circle.unstretch(torsions)[1]
         for part, block in zip(mixtures, blocks, strict=True):
             part.set_weights(basin_shares(part, coordinates.base, y.T, block.basins, work))
 

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boltzgen.coordinates.base import StiffBase
+from boltzgen.coordinates.circle import StretchedCircle
 from boltzgen.coordinates.groups import Group
 from boltzgen.coordinates.labels import LabelRules
 from boltzgen.coordinates.unbounded import UnboundedCoordinates
@@ -27,9 +28,10 @@ from boltzgen.coordinates.zmatrix import ZMatrix
 class MolecularCoordinates(nn.Module):
     """Bijection between positions in the fundamental domain and (torsions, stiff coordinates).
 
-    ``n_torsions`` torsions τ ∈ (−π, π] on the circle; ``n_stiff`` unbounded coordinates, of which ``base`` is
-    the density at the temperature of the frames; ``folds`` [n_torsions] the periods of each torsion's rotor.
-    Batch first here, batch last in everything below.
+    ``n_torsions`` torsions τ ∈ (−π, π] on the circle, stretched such that thermal frames are about uniform;
+    ``n_stiff`` unbounded coordinates, of which ``base`` is the density at the temperature of the frames;
+    ``folds`` [n_torsions] the periods of each torsion's rotor. Batch first here, batch last in everything
+    below.
     """
 
     def __init__(self, zmatrix: ZMatrix, groups: list[Group], labels: LabelRules) -> None:
@@ -40,6 +42,7 @@ class MolecularCoordinates(nn.Module):
         self.n_torsions = len(self.unbounded.soft_groups)
         self.n_stiff = sum(self.unbounded.sizes)
         self.torsion_names = [self._torsion_name(g) for g in self.unbounded.soft_groups]
+        self.circle = StretchedCircle(self.n_torsions)
         self.whitening = Whitening(self.n_stiff)
         self.base = StiffBase(self.n_stiff)
 
@@ -58,8 +61,9 @@ class MolecularCoordinates(nn.Module):
     ) -> tuple[Float[Tensor, "batch atoms 3"], Float[Tensor, " batch"]]:
         """Positions (nm) and ln |∂x_int/∂(τ, y)|. The root atom is at the origin, its first bond along z."""
         raw, log_slope = self.whitening.unwhiten(stiff.T)
-        x, log_det = self.unbounded.positions(torsions.T, raw)
-        return x.permute(2, 1, 0), log_det + log_slope
+        angles, log_stretch = self.circle.stretch(torsions.T)
+        x, log_det = self.unbounded.positions(angles, raw)
+        return x.permute(2, 1, 0), log_det + log_slope + log_stretch
 
     def from_positions(
         self, x: Float[Tensor, "batch atoms 3"]
@@ -68,9 +72,10 @@ class MolecularCoordinates(nn.Module):
 
         Where x is outside the ranges (another stereoisomer) ln |det| is +inf: a density there is zero.
         """
-        torsions, raw, log_det = self.unbounded.measure(self.canonicalise(x).permute(2, 1, 0))
+        angles, raw, log_det = self.unbounded.measure(self.canonicalise(x).permute(2, 1, 0))
         stiff, log_slope = self.whitening.whiten(raw)
-        return torsions.T, stiff.T, log_det + log_slope
+        torsions, log_stretch = self.circle.unstretch(angles)
+        return torsions.T, stiff.T, log_det + log_slope + log_stretch
 
     def contains(self, x: Float[Tensor, "batch atoms 3"]) -> Tensor:
         """Whether every stereocentre of x has its handedness: bool [batch].
