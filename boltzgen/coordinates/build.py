@@ -52,7 +52,8 @@ def build_coordinates(
     molecule.require_positions(x.numpy())
     graph = MolecularGraph.from_rdmol(molecule.rdmol)
     zmatrix = choose_tree(graph, x)
-    flexible = flexible_rings(_rings(molecule), x)
+    rings = _rings(molecule)
+    flexible = flexible_rings(rings, x)
     placement = Placement(zmatrix)
     groups = child_groups(graph, zmatrix, molecule.rdmol, x[0], flexible)
     groups = _solvable(zmatrix, groups)
@@ -80,7 +81,7 @@ def build_coordinates(
     x = labels.canonicalise(x, placement)
     coordinates = MolecularCoordinates(zmatrix, groups, labels)
     energies = None if reduced_energies is None else torch.as_tensor(reduced_energies).double()[source]
-    _whiten(coordinates, blocks_with_basins(graph, _rings(molecule), x), x, energies)
+    _whiten(coordinates, blocks_with_basins(graph, rings, x), x, energies)
     return coordinates.to(dtype)
 
 
@@ -161,11 +162,12 @@ def _with_ranges(group: Group, azimuths: Tensor, handed: bool) -> Group:
 
 
 def _solvable(zmatrix: ZMatrix, groups: list[Group]) -> list[Group]:
-    """``groups`` without closures where these need each other, as in some cages."""
-    closing = [g for g in groups if g.closure is not None]
-    if closure_passes(zmatrix, closing) or not closing:
-        return groups
-    return [g.changed(closure=None) for g in groups]
+    """``groups`` with as many closures, taken in turn, as do not need each other, as some in cages do."""
+    closing: list[Group] = []
+    for group in groups:
+        if group.closure is not None and closure_passes(zmatrix, [*closing, group]):
+            closing.append(group)
+    return [group if group in closing else group.changed(closure=None) for group in groups]
 
 
 def _with_closure_seam(zmatrix: ZMatrix, group: Group, x: Tensor) -> Group:

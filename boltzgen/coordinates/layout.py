@@ -12,7 +12,7 @@ from torch import Tensor
 from boltzgen.coordinates.groups import TURN, GapKind, Group
 from boltzgen.coordinates.placement import Placement
 from boltzgen.coordinates.zmatrix import ZMatrix, spanning_tree
-from boltzgen.molecules.symmetry import MolecularGraph
+from boltzgen.molecules.symmetry import AROMATIC_ORDER, MolecularGraph
 
 GAP_KINDS: dict[int, GapKind] = {1: "none", 2: "pair", 3: "convex"}
 STRAIGHT = math.radians(155.0)
@@ -95,7 +95,11 @@ def _root_ranks(graph: MolecularGraph, root: int, second: int) -> dict[int, dict
 
 
 def child_groups(
-    graph: MolecularGraph, zmatrix: ZMatrix, rdmol: Chem.Mol, frame: Tensor, flexible: list[tuple[int, ...]]
+    graph: MolecularGraph,
+    zmatrix: ZMatrix,
+    rdmol: Chem.Mol,
+    frame: Tensor,
+    flexible: list[tuple[int, ...]],
 ) -> list[Group]:
     """The groups of bent children, each in ascending azimuth in ``frame`` [atoms, 3], with default ranges.
 
@@ -103,7 +107,7 @@ def child_groups(
     """
     placement = Placement(zmatrix)
     tree = frame.double().T[:, zmatrix.order, None]
-    across = _ring_ends(zmatrix, flexible)
+    across = _ring_ends(graph, zmatrix, flexible)
     groups = []
     for centre in zmatrix.order:
         children = zmatrix.children(centre)
@@ -129,13 +133,19 @@ def child_groups(
     return groups
 
 
-def _ring_ends(zmatrix: ZMatrix, flexible: list[tuple[int, ...]]) -> dict[tuple[int, int], int]:
+def _ring_ends(
+    graph: MolecularGraph, zmatrix: ZMatrix, flexible: list[tuple[int, ...]]
+) -> dict[tuple[int, int], int]:
     """(parent, last atom): the atom across, for the bonds that the tree leaves out of ``flexible`` rings."""
     rank = {atom: k for k, atom in enumerate(zmatrix.order)}
     found: dict[tuple[int, int], int] = {}
-    for pair in zmatrix.closures:
-        later, earlier = sorted(pair, key=rank.__getitem__, reverse=True)
-        for last, across in ((later, earlier), (earlier, later)):
+    # An atom that an aromatic ring holds in place is the worse one to be placed by another ring's closure.
+    aromatic = [pair for pair, (order, _) in graph.bond_labels.items() if order == AROMATIC_ORDER]
+    held = {atom for pair in aromatic for atom in pair}
+    for pair in sorted(zmatrix.closures, key=lambda pair: held.isdisjoint(pair)):
+        first = max(pair, key=lambda atom: (atom not in held, rank[atom]))
+        second = pair[0] if first == pair[1] else pair[1]
+        for last, across in ((first, second), (second, first)):
             parent = zmatrix.parent[last]
             triangle = parent in (zmatrix.parent[across], zmatrix.axis[across])
             taken = any(centre == parent for centre, _ in found) or parent == zmatrix.root
