@@ -68,6 +68,9 @@ def sample(
     budget: Annotated[
         str | None, typer.Option(help="Time for the whole run, like 90s or 5m; by default from the size.")
     ] = None,
+    objective: Annotated[
+        str, typer.Option(help="auto, reverse-kl, mass-covering, annealed, walkers or likelihood.")
+    ] = "auto",
     release_constraints: Annotated[
         bool, typer.Option("--release-constraints", help="Drop the bond constraints of a system.xml.")
     ] = False,
@@ -79,7 +82,7 @@ def sample(
 ) -> None:
     """Train a model on the molecule's energy, sample it, weigh the samples, report."""
     with ProgressLine(Console(stderr=True), STARTED) as line:
-        from boltzgen.workflows.config import SampleConfig
+        from boltzgen.workflows.config import SampleConfig, training_config
 
         config = SampleConfig(
             molecule=molecule,
@@ -91,6 +94,7 @@ def sample(
             seed=seed,
             budget_seconds=None if budget is None else parse_duration(budget),
             release_constraints=release_constraints,
+            training=training_config(objective),
         )
         if not dry_run:
             summary = _run(config, out, line)

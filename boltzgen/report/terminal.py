@@ -15,6 +15,7 @@ from boltzgen.units import KJ_PER_KCAL
 if TYPE_CHECKING:
     from boltzgen.systems import SystemDescription
     from boltzgen.workflows.energy import ConformerEnergies
+    from boltzgen.workflows.plan import Plan
     from boltzgen.workflows.progress import StageProgress
 
 
@@ -90,6 +91,28 @@ def print_energies(console: Console, energies: ConformerEnergies, most: int = 20
     console.print(table)
     if len(energies.total) > most:
         console.print(f"... and {len(energies.total) - most} more; --json prints all of them.")
+
+
+def print_plan(console: Console, plan: Plan) -> None:
+    """What would be sampled, feature by feature."""
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    for name, value in (
+        ("molecule", plan.molecule),
+        ("energy", f"{plan.forcefield}, {plan.solvent}"),
+        ("atoms", str(plan.n_atoms)),
+        ("degrees of freedom", f"{plan.degrees_of_freedom}, of which {plan.n_soft_torsions} soft torsions"),
+        ("equivalent labellings", f"{plan.symmetry_multiplicity}, folded into one"),
+        ("parameters of the model", f"{plan.n_parameters:,}"),
+        ("time", f"about {plan.budget_seconds:.0f} s"),
+    ):
+        table.add_row(name, value)
+    console.print(table)
+    features = Table(box=None, padding=(0, 2))
+    for column in ("coordinate", "atoms", "count"):
+        features.add_column(column, no_wrap=column == "coordinate")
+    for feature in plan.features:
+        features.add_row(feature.kind, feature.where, str(feature.count) if feature.count > 1 else "")
+    console.print(features)
 
 
 def print_systems(console: Console, systems: dict[str, SystemDescription]) -> None:

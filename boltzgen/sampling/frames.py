@@ -40,6 +40,14 @@ class ThermalFrames:
     replaced: int
 
 
+def thermal_dynamics(
+    target: BoltzmannTarget, masses: Float[Tensor, " atoms"], config: FramesConfig
+) -> Langevin:
+    """Langevin dynamics at the target's temperature with hydrogens made heavy."""
+    heavy = masses.clamp_min(HYDROGEN_MASS)
+    return Langevin(target, heavy, time_step=config.time_step, friction=config.friction)
+
+
 def thermal_frames(
     target: BoltzmannTarget,
     masses: Float[Tensor, " atoms"],
@@ -52,9 +60,7 @@ def thermal_frames(
     The first fifth of the cold run equilibrates and leaves no frames.
     """
     walkers = starts[torch.arange(config.walkers, device=starts.device) % len(starts)]
-    dynamics = Langevin(
-        target, masses.clamp_min(HYDROGEN_MASS), time_step=config.time_step, friction=config.friction
-    )
+    dynamics = thermal_dynamics(target, masses, config)
     hot = dynamics.at_temperature(config.hot_factor * target.temperature)
     state, heated = hot.run(hot.init(walkers, generator), config.hot_steps, generator)
     settling = max(config.steps // 5, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowConfig
 from boltzgen.sampling.frames import FramesConfig
-from boltzgen.training.config import TrainingConfig
+from boltzgen.training.config import Objective, TrainingConfig
 
 
 class SampleConfig(BaseModel):
@@ -55,6 +56,14 @@ def read_config(path: str | Path) -> SampleConfig:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InputError(f"'{place}' in {path} cannot be used: {first['msg']}.") from error
+
+
+def training_config(objective: str) -> TrainingConfig:
+    """The default settings of an objective by name. Raises InputError for a name unknown."""
+    names = get_args(Objective)
+    if objective not in names:
+        raise InputError(f"Objective '{objective}' is not known; give one of {', '.join(names)}.")
+    return TrainingConfig.model_validate({"objective": objective})
 
 
 def require_sane(config: SampleConfig) -> None:

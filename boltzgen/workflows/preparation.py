@@ -33,10 +33,14 @@ def starting_positions(molecule: Molecule, seed: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Preparation:
-    """A molecule's target density, the frames that its dynamics gave, and the coordinates fitted to them."""
+    """A molecule's target density, the frames of its dynamics, and a model in coordinates fitted to them.
+
+    masses: [atoms] in dalton.
+    """
 
     system: MolecularSystem
     target: BoltzmannTarget
+    masses: Tensor
     frames: ThermalFrames
     model: FlowModel
 
@@ -50,10 +54,10 @@ def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) 
     with watch.stage("energy"):
         target = BoltzmannTarget(compile_system(system.system), config.temperature)
     with watch.stage("dynamics", f"{config.frames.walkers} walkers"):
-        masses = torch.as_tensor(molecule.masses).float()
         device = generator.device
-        frames = thermal_frames(target, masses.to(device), starts.to(device), config.frames, generator)
+        masses = torch.as_tensor(molecule.masses).float().to(device)
+        frames = thermal_frames(target, masses, starts.to(device), config.frames, generator)
     with watch.stage("coordinates"):
         coordinates = build_coordinates(molecule, frames.positions.double().cpu())
         model = FlowModel(coordinates, config.flow).float().to(device)
-    return Preparation(system, target, frames, model)
+    return Preparation(system, target, masses, frames, model)

@@ -18,9 +18,11 @@ from boltzgen.errors import InputError
 from boltzgen.evaluation.convergence import judge, missed_walker_share
 from boltzgen.evaluation.modes import conformer_table, find_states
 from boltzgen.models.flow import Internal
+from boltzgen.objectives.walkers import Walkers
 from boltzgen.report.page import report_page
+from boltzgen.sampling.frames import thermal_dynamics
 from boltzgen.training.checkpoint import save_model
-from boltzgen.training.recipes import likelihood_stage, reverse_kl_stage
+from boltzgen.training.recipes import stages
 from boltzgen.training.trainer import Progress, TrainingResult, train
 from boltzgen.workflows.config import SampleConfig, config_toml, default_budget, require_sane
 from boltzgen.workflows.preparation import Preparation, prepare
@@ -106,11 +108,18 @@ def _train(
     with watch.stage("training"):
         with torch.no_grad():
             torsions, stiff, _ = model.coordinates.from_positions(prepared.frames.positions)
-        stages = [
-            likelihood_stage(model, Internal(torsions, stiff), settings, generator),
-            reverse_kl_stage(model, prepared.target, settings, generator),
-        ]
-        return train(model, [stage for stage in stages if stage.share > 0], settings, relay)
+        frames = Internal(torsions, stiff)
+        walkers = _walkers(config, prepared, generator) if settings.objective == "walkers" else None
+        return train(
+            model, stages(model, prepared.target, frames, settings, generator, walkers), settings, relay
+        )
+
+
+def _walkers(config: SampleConfig, prepared: Preparation, generator: torch.Generator) -> Walkers:
+    """Walkers that go on from the last thermal frame of each of the dynamics' own."""
+    last = prepared.frames.positions[-config.frames.walkers :]
+    dynamics = thermal_dynamics(prepared.target, prepared.masses, config.frames)
+    return Walkers(dynamics, last, config.training.walkers.number, generator)
 
 
 def _sampling_reserve(config: SampleConfig, budget: float) -> float:
@@ -127,7 +136,9 @@ def _draw(
         for first in range(0, config.n_samples, SAMPLING_CHUNK):
             n = min(SAMPLING_CHUNK, config.n_samples - first)
             x, log_q = prepared.model.sample_with_log_prob(n, generator)
-            parts.append((x.cpu(), prepared.target.reduced_energy(x).cpu(), log_q.cpu()))
+            u = prepared.target.reduced_energy(x)
+            u = torch.where(prepared.model.coordinates.contains(x), u, torch.inf)
+            parts.append((x.cpu(), u.cpu(), log_q.cpu()))
             watch.report(StageProgress("sampling", (first + n) / config.n_samples))
     x, u, log_q = (torch.cat(part) for part in zip(*parts, strict=True))
     return Ensemble.from_samples(prepared.system.molecule, x, u, log_q, config.temperature)

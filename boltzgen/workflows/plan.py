@@ -1,0 +1,102 @@
+"""What a run would sample, before anybody pays for it: `boltzgen sample --dry-run`."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from rdkit import Chem
+
+from boltzgen.coordinates.description import Feature, describe
+from boltzgen.molecules.molecule import Molecule
+from boltzgen.workflows.config import SampleConfig, default_budget, require_sane
+from boltzgen.workflows.preparation import prepare
+from boltzgen.workflows.progress import Stopwatch
+
+BOND_MARKS = {
+    Chem.BondType.DOUBLE: "=",
+    Chem.BondType.TRIPLE: "#",
+    Chem.BondType.AROMATIC: ":",
+}
+
+
+class PlannedFeature(BaseModel):
+    """A feature of the coordinates: its kind, its atoms as a person reads them, and its multiplicity."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    where: str
+    count: int
+
+
+class Plan(BaseModel):
+    """Size of the problem, everything that is sampled or kept, and the time a run would take."""
+
+    model_config = ConfigDict(frozen=True)
+
+    molecule: str
+    n_atoms: int
+    degrees_of_freedom: int
+    forcefield: str
+    solvent: str
+    n_soft_torsions: int
+    symmetry_multiplicity: int
+    features: list[PlannedFeature]
+    n_parameters: int
+    budget_seconds: float
+
+
+def plan(config: SampleConfig) -> Plan:
+    """The run that ``config`` describes, prepared (seed conformers, short dynamics) but not trained."""
+    require_sane(config)
+    generator = torch.Generator().manual_seed(config.seed)
+    prepared = prepare(config, generator, Stopwatch())
+    molecule, coordinates = prepared.system.molecule, prepared.model.coordinates
+    multiplicity = torch.exp(torch.as_tensor(coordinates.log_multiplicity, dtype=torch.float64))
+    return Plan(
+        molecule=molecule.smiles,
+        n_atoms=molecule.n_atoms,
+        degrees_of_freedom=coordinates.n_torsions + coordinates.n_stiff,
+        forcefield=prepared.system.forcefield,
+        solvent=prepared.system.solvent,
+        n_soft_torsions=coordinates.n_torsions,
+        symmetry_multiplicity=round(float(multiplicity)),
+        features=[_planned(molecule, feature) for feature in describe(coordinates)],
+        n_parameters=sum(p.numel() for p in prepared.model.parameters()),
+        budget_seconds=config.budget_seconds or default_budget(molecule.n_atoms),
+    )
+
+
+def _planned(molecule: Molecule, feature: Feature) -> PlannedFeature:
+    if feature.kind in ("ring", "basins"):
+        return PlannedFeature(
+            kind=feature.kind, where=_ring_text(molecule, feature.atoms), count=feature.count
+        )
+    return PlannedFeature(kind=feature.kind, where=_chain_text(molecule, feature.atoms), count=feature.count)
+
+
+def _chain_text(molecule: Molecule, atoms: tuple[int, ...]) -> str:
+    """Atoms in a row with the bonds between them, like C1–C2=O3 (numbers count from 1)."""
+    text = ""
+    for k, atom in enumerate(atoms):
+        if k:
+            bond = molecule.rdmol.GetBondBetweenAtoms(atoms[k - 1], atom)
+            text += "…" if bond is None else BOND_MARKS.get(bond.GetBondType(), "–")
+        text += _atom_text(molecule, atom)
+    return text
+
+
+def _ring_text(molecule: Molecule, atoms: tuple[int, ...]) -> str:
+    """The smallest ring that holds the first bond of ``atoms``, or the atoms themselves."""
+    rings = molecule.rdmol.GetRingInfo().AtomRings()
+    holding = [ring for ring in rings if set(atoms[:2]) <= set(ring)]
+    members = min(holding, key=len) if holding else [a for a in atoms if _is_heavy(molecule, a)]
+    return " ".join(_atom_text(molecule, atom) for atom in members)
+
+
+def _is_heavy(molecule: Molecule, atom: int) -> bool:
+    return int(molecule.atomic_numbers[atom]) > 1
+
+
+def _atom_text(molecule: Molecule, atom: int) -> str:
+    return f"{molecule.rdmol.GetAtomWithIdx(atom).GetSymbol()}{atom + 1}"
