@@ -18,12 +18,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel, Internal
 from boltzgen.sampling.importance import log_importance_weights, systematic_resample
 from boltzgen.sampling.refinement import EnergyTarget
 
 CHUNK = 4096
-BISECTIONS = 40
+BISECTIONS = 30
 LARGEST_MULTIPLIER = 1e6
 
 
@@ -89,13 +90,16 @@ def trust_region_step(
 
     log_target: log p̃ = −u of samples of q; log_prob: their log q. q*/q ∝ exp[(log p̃ − (1+η) log q)/(1+λ+η)].
     The dual −(1+λ+η) log E_q[q*/q] − λε + η(H − γ) is concave with gradients KL − ε in λ and
-    H(q) − γ − H(q*) in η: bisection on λ within bisection on η, from the samples' own estimates.
+    H(q) − γ − H(q*) in η: bisection on λ within bisection on η, from the samples' own estimates. Raises
+    InputError where no energy is finite.
     """
     target, density = log_target.detach().double(), log_prob.detach().double()
     known = torch.isfinite(density)
     target = torch.where(known & torch.isfinite(target), target, -math.inf)
+    if not bool((target > -math.inf).any()):
+        raise InputError("No sample of the model has a finite energy; train the model at a hotter start.")
     density = torch.where(known, density, 0.0)
-    log_n = math.log(max(int(known.sum()), 1))
+    log_n = math.log(int(known.sum()))
     entropy = -float(density[known].mean())
 
     def at(lam: float, eta: float) -> TrustRegionStep:

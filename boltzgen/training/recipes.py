@@ -13,10 +13,8 @@ from boltzgen.objectives.likelihood import negative_log_likelihood
 from boltzgen.objectives.mass_covering import Bootstrap, PrioritisedBuffer, bootstrap_loss
 from boltzgen.objectives.reverse_kl import reverse_kl
 from boltzgen.objectives.walkers import Proposals, Walkers, walker_likelihood
-from boltzgen.training.config import TrainingConfig
+from boltzgen.training.config import Objective, TrainingConfig
 from boltzgen.training.trainer import Loss, Stage
-
-AUTO = "reverse-kl"
 
 
 def stages(
@@ -29,10 +27,13 @@ def stages(
 ) -> list[Stage]:
     """The stages of ``config.objective``: a likelihood warm-up on ``frames``, where given, comes first.
 
-    walkers: the population that objective "walkers" moves; its counts grow as the stages run. Raises
-    InputError where the objective needs frames or walkers and there are none.
+    walkers: the population that objective "walkers" moves; its counts grow as the stages run. "auto" is
+    "walkers" where there is a population, else "reverse-kl". Raises InputError where the objective needs
+    frames or walkers and there are none.
     """
-    objective = AUTO if config.objective == "auto" else config.objective
+    objective: Objective = config.objective
+    if objective == "auto":
+        objective = "reverse-kl" if walkers is None else "walkers"
     if objective == "likelihood":
         if frames is None:
             raise InputError("Objective 'likelihood' learns from frames and there are none; give some.")
@@ -125,7 +126,7 @@ def walkers_stage(
 def mass_covering_stage(
     model: FlowModel, target: BoltzmannTarget, config: TrainingConfig, generator: torch.Generator
 ) -> Stage:
-    """The α = 2 bootstrap at the target temperature; ESS and KL are those of the annealing's first samples."""
+    """The α = 2 bootstrap at the target temperature; ESS and KL are those of its first samples."""
     settings = config.mass_covering
     bootstrap = Bootstrap(model, target, settings.stages, settings.leapfrog)
     buffer = PrioritisedBuffer(settings.particles * settings.buffer_refreshes)
