@@ -77,7 +77,7 @@ def build_coordinates(
     groups = [_with_closure_seam(zmatrix, group, x) for group in groups]
     seams = {group.centre: group.low for group in groups}
     folds = [_with_seam(rule, seams[rule.centre]) if rule.kind == "rotor" else rule for rule in folds]
-    labels = LabelRules(skeletal, fixed_centres, _sorted(rules + folds))
+    labels = LabelRules(skeletal, fixed_centres, _sorted(rules + folds), _stereo(molecule))
     x = labels.canonicalise(x, placement)
     coordinates = MolecularCoordinates(zmatrix, groups, labels)
     energies = None if reduced_energies is None else torch.as_tensor(reduced_energies).double()[source]
@@ -116,6 +116,11 @@ def _whiten(
 def _rings(molecule: Molecule) -> list[tuple[int, ...]]:
     """The smallest set of smallest rings, each in the order of its bonds."""
     return [tuple(ring) for ring in Chem.GetSymmSSSR(Chem.Mol(molecule.rdmol))]
+
+
+def _stereo(molecule: Molecule) -> tuple[tuple[int, int, int, int, int], ...]:
+    centres, signs = molecule.stereo.centres.tolist(), molecule.stereo.handedness.tolist()
+    return tuple((a, b, c, d, sign) for (a, b, c, d), sign in zip(centres, signs, strict=True))
 
 
 def _sorted(rules: Sequence[LabelRule]) -> tuple[LabelRule, ...]:

@@ -62,6 +62,7 @@ class LabelRules:
     skeletal: tuple[tuple[int, ...], ...]
     handed: tuple[tuple[int, ...], ...]
     rules: tuple[LabelRule, ...]
+    stereo: tuple[tuple[int, int, int, int, int], ...] = ()
 
     @property
     def log_multiplicity(self) -> float:
@@ -76,6 +77,7 @@ class LabelRules:
             tuple(tuple(p) for p in config["skeletal"]),
             tuple(tuple(centre) for centre in config["handed"]),
             tuple(LabelRule.from_config(rule) for rule in config["rules"]),
+            tuple((a, b, c, d, sign) for a, b, c, d, sign in config["stereo"]),
         )
 
     def canonicalise(
@@ -101,6 +103,14 @@ class LabelRules:
     def in_order(self, x: Float[Tensor, "batch atoms 3"], placement: Placement) -> Tensor:
         """Whether every handed centre of x has its order: bool [batch]. False: another stereoisomer."""
         return _handed(x.permute(2, 1, 0)[:, placement.order], self.handed, placement)
+
+    def keep_stereo(self, x: Float[Tensor, "batch atoms 3"], placement: Placement) -> Tensor:
+        """Whether handed centres have their order and stereocentres their sign: bool [batch]."""
+        kept = self.in_order(x, placement)
+        for centre, *others, sign in self.stereo:
+            a, b, c = (x[:, other] - x[:, centre] for other in others)
+            kept &= (torch.linalg.cross(a, b) * c).sum(-1) * sign > 0
+        return kept
 
     def _turn_skeleton(self, tree: Tensor, placement: Placement) -> Tensor:
         order, back = placement.order, placement.back
