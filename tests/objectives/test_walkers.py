@@ -76,14 +76,15 @@ def test_likelihood_is_the_models_and_leaves_out_what_is_outside_the_ranges():
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
-def test_dynamics_and_proposals_correct_the_populations_of_the_starts():
-    """Half of the walkers start in either mode, 0.7 and 0.3 belong there; the proposals are uniform."""
+@pytest.mark.parametrize("beta", [1.0, 0.5])
+def test_dynamics_and_proposals_correct_the_populations_of_the_starts(beta):
+    """Half of the walkers start in either mode; 0.7^β : 0.3^β belong there. The proposals are uniform."""
     generator = torch.Generator().manual_seed(1)
     walkers = population(2000, generator)
     target = walkers.dynamics.target
     n_proposals, log_volume = 2000, math.log(2 * math.pi) * N_TORSIONS
     for _ in range(60):
-        walkers.move(2, target.temperature, generator)
+        walkers.move(2, target.temperature / beta, generator)
         uniform = (
             torch.rand(n_proposals, N_TORSIONS, generator=generator, dtype=torch.float64) - 0.5
         ) * math.tau
@@ -95,9 +96,10 @@ def test_dynamics_and_proposals_correct_the_populations_of_the_starts():
             return -0.5 * y.square().sum(1) - 0.5 * N_STIFF * math.log(2 * math.pi) - log_volume
 
         proposals = Proposals(x, target.reduced_energy(x), log_q(x))
-        walkers.exchange(log_q(walkers.positions), proposals, 1.0, generator)
+        walkers.exchange(log_q(walkers.positions), proposals, beta, generator)
     second = (walkers.positions.flatten(1)[:, :N_TORSIONS].mean(1) > -0.1).double()
-    assert abs(second.mean() - 0.3) < 4 * math.sqrt(0.3 * 0.7 / 2000)
+    expected = 0.3**beta / (0.3**beta + 0.7**beta)
+    assert abs(second.mean() - expected) < 4 * math.sqrt(0.25 / 2000)
     assert 0.01 < walkers.acceptance < 0.5
     assert walkers.replaced == 0
     u, gradient = target.reduced_energy_and_gradient(walkers.positions)
@@ -122,6 +124,9 @@ def test_walkers_that_blow_up_or_leave_are_replaced_and_counted():
     assert walkers.replaced == 5
     assert walkers.accepted == 2
     assert torch.equal(walkers.positions[4:6], x[4:6])
+    few = Proposals(x[:3], torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
+    walkers.exchange(torch.zeros(10, dtype=torch.float64), few, 1.0, generator)
+    assert walkers.proposed == 13
 
 
 def test_no_start_is_refused():
