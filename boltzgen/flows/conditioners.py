@@ -23,13 +23,14 @@ class Conditioner(nn.Module):
             self.last = nn.Linear(hidden, n_outputs, bias=False)
             nn.init.zeros_(self.last.weight)
 
-    def forward(self, features: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
+    def forward(self, features: Float[Tensor, "batch inputs"]) -> Float[Tensor, "outputs shared"]:
+        """Outputs batch last; of length one there where they are the same for the whole batch."""
         if not self.n_inputs:
-            return self.bias.expand(features.shape[0], -1)
+            return self.bias[:, None]
         hidden = nn.functional.silu(self.first(features))
         for block in self.blocks:
             hidden = hidden + nn.functional.silu(block(hidden))
-        return torch.addmm(self.bias, hidden, self.last.weight.t())
+        return torch.addmm(self.bias[:, None], self.last.weight, hidden.t())
 
 
 class TorsionFeatures(nn.Module):

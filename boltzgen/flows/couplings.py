@@ -56,20 +56,21 @@ class TorsionCoupling(FlowLayer):
 
     def _spline_parameters(self, torsions: Tensor, stiff: Tensor) -> tuple[Tensor, ...]:
         features = torch.cat([self.features(torsions[:, self.kept]), stiff[:, self.context]], dim=-1)
-        raw = self.conditioner(features).view(len(torsions), len(self.moved), 3 * self.bins + 1)
-        return torch.split(raw, [self.bins, self.bins, self.bins, 1], dim=-1)
+        raw = self.conditioner(features)
+        raw = raw.view(3 * self.bins + 1, len(self.moved), raw.shape[1])
+        return torch.split(raw, [self.bins, self.bins, self.bins, 1])
 
     def forward(self, torsions: Torsions, stiff: Stiff) -> tuple[Torsions, Stiff, LogDet]:
         widths, heights, slopes, turn = self._spline_parameters(torsions, stiff)
-        value, log_slope = circular_spline(torsions[:, self.moved], widths, heights, slopes)
-        value = wrap(value + turn.squeeze(-1))
-        return torsions.index_copy(1, self.moved, value), stiff, log_slope.sum(-1)
+        value, log_slope = circular_spline(torsions[:, self.moved].T, widths, heights, slopes)
+        value = wrap(value + turn[0])
+        return torsions.index_copy(1, self.moved, value.T), stiff, log_slope.sum(0)
 
     def inverse(self, torsions: Torsions, stiff: Stiff) -> tuple[Torsions, Stiff, LogDet]:
         widths, heights, slopes, turn = self._spline_parameters(torsions, stiff)
-        value = torsions[:, self.moved] - turn.squeeze(-1)
+        value = torsions[:, self.moved].T - turn[0]
         value, log_slope = circular_spline(value, widths, heights, slopes, inverse=True)
-        return torsions.index_copy(1, self.moved, value), stiff, log_slope.sum(-1)
+        return torsions.index_copy(1, self.moved, value.T), stiff, log_slope.sum(0)
 
 
 class StiffCoupling(FlowLayer):
@@ -87,18 +88,18 @@ class StiffCoupling(FlowLayer):
 
     def _shift_and_scale(self, torsions: Tensor, stiff: Tensor) -> tuple[Tensor, Tensor]:
         features = torch.cat([self.features(torsions), stiff[:, self.kept]], dim=-1)
-        shift, raw_scale = self.conditioner(features).chunk(2, dim=-1)
+        shift, raw_scale = self.conditioner(features).chunk(2)
         return shift, MAX_LOG_SCALE * torch.tanh(raw_scale / MAX_LOG_SCALE)
 
     def forward(self, torsions: Torsions, stiff: Stiff) -> tuple[Torsions, Stiff, LogDet]:
         shift, log_scale = self._shift_and_scale(torsions, stiff)
-        value = stiff[:, self.moved] * log_scale.exp() + shift
-        return torsions, stiff.index_copy(1, self.moved, value), log_scale.sum(-1)
+        value = stiff[:, self.moved].T * log_scale.exp() + shift
+        return torsions, stiff.index_copy(1, self.moved, value.T), log_scale.sum(0)
 
     def inverse(self, torsions: Torsions, stiff: Stiff) -> tuple[Torsions, Stiff, LogDet]:
         shift, log_scale = self._shift_and_scale(torsions, stiff)
-        value = (stiff[:, self.moved] - shift) * torch.exp(-log_scale)
-        return torsions, stiff.index_copy(1, self.moved, value), -log_scale.sum(-1)
+        value = (stiff[:, self.moved].T - shift) * torch.exp(-log_scale)
+        return torsions, stiff.index_copy(1, self.moved, value.T), -log_scale.sum(0)
 
 
 class StiffSpline(FlowLayer):
@@ -107,12 +108,12 @@ class StiffSpline(FlowLayer):
     def __init__(self, n_stiff: int, bins: int = 8, bound: float = 6.0) -> None:
         super().__init__()
         self.bins, self.bound = bins, bound
-        self.raw = nn.Parameter(torch.zeros(n_stiff, 3 * bins - 1))
+        self.raw = nn.Parameter(torch.zeros(3 * bins - 1, n_stiff, 1))
 
     def _apply_spline(self, torsions: Tensor, stiff: Tensor, inverse: bool) -> tuple[Tensor, Tensor, Tensor]:
-        widths, heights, slopes = torch.split(self.raw, [self.bins, self.bins, self.bins - 1], dim=-1)
-        value, log_slope = linear_tail_spline(stiff, widths, heights, slopes, self.bound, inverse)
-        return torsions, value, log_slope.sum(-1)
+        widths, heights, slopes = torch.split(self.raw, [self.bins, self.bins, self.bins - 1])
+        value, log_slope = linear_tail_spline(stiff.T, widths, heights, slopes, self.bound, inverse)
+        return torsions, value.T, log_slope.sum(0)
 
     def forward(self, torsions: Torsions, stiff: Stiff) -> tuple[Torsions, Stiff, LogDet]:
         return self._apply_spline(torsions, stiff, inverse=False)

@@ -2,8 +2,9 @@
 
 Durkan et al., Neural Spline Flows (2019), eqs. 4–8; on the circle with one slope shared by both ends
 of the period: Rezende et al., Normalizing Flows on Tori and Spheres (2020), section 2.2.
-Every function here is elementwise in its leading dimensions and knows no parameters of its own; parameters
-shared by a batch have fewer leading dimensions, and their knots are worked out once.
+Every function here is elementwise and knows no parameters of its own. Parameters stand in the first dimension
+and the batch in the last, so that all arithmetic runs over contiguous rows; parameters that a whole batch
+shares have a last dimension of length one, and their knots are worked out once.
 """
 
 import math
@@ -19,17 +20,17 @@ _SLOPE_OFFSET = math.log(math.expm1(1.0 - MIN_SLOPE))
 
 
 def _knots(raw: Tensor, bound: float) -> tuple[Tensor, Tensor]:
-    """Left ends and lengths of the bins over [−bound, bound] for unnormalised ``raw`` [..., bins]."""
-    n_bins = raw.shape[-1]
-    fractions = MIN_BIN + (1.0 - MIN_BIN * n_bins) * torch.softmax(raw, dim=-1)
+    """Left ends and lengths of the bins over [−bound, bound] for unnormalised ``raw`` [bins, ...]."""
+    n_bins = raw.shape[0]
+    fractions = MIN_BIN + (1.0 - MIN_BIN * n_bins) * torch.softmax(raw, dim=0)
     lengths = 2.0 * bound * fractions
-    left = torch.cumsum(lengths, dim=-1) - lengths - bound
+    left = torch.cumsum(lengths, dim=0) - lengths - bound
     return left, lengths
 
 
 def _select(table: Tensor, index: Tensor) -> Tensor:
-    """Entry ``index`` [..., 1] of ``table`` [..., knots], whose leading dimensions may be fewer."""
-    return torch.gather(table.expand(*index.shape[:-1], table.shape[-1]), -1, index).squeeze(-1)
+    """Entry ``index`` [1, ...] of ``table`` [knots, ...], whose further dimensions may be of length one."""
+    return torch.gather(table.expand(-1, *index.shape[1:]), 0, index).squeeze(0)
 
 
 def _evaluate(
@@ -38,7 +39,7 @@ def _evaluate(
     x_left, widths = _knots(raw_widths, bound)
     y_left, heights = _knots(raw_heights, bound)
     edges = y_left if inverse else x_left
-    index = (x.unsqueeze(-1) >= edges[..., 1:]).sum(-1, keepdim=True)
+    index = (x >= edges[1:]).sum(0, keepdim=True)
     x0, w = _select(x_left, index), _select(widths, index)
     y0, h = _select(y_left, index), _select(heights, index)
     d0, d1 = _select(slopes, index), _select(slopes, index + 1)
@@ -69,9 +70,9 @@ def wrap(angle: Tensor) -> Tensor:
 
 def circular_spline(
     x: Float[Tensor, "*batch"],
-    raw_widths: Float[Tensor, "*shared bins"],
-    raw_heights: Float[Tensor, "*shared bins"],
-    raw_slopes: Float[Tensor, "*shared bins"],
+    raw_widths: Float[Tensor, "bins *shared"],
+    raw_heights: Float[Tensor, "bins *shared"],
+    raw_slopes: Float[Tensor, "bins *shared"],
     inverse: bool = False,
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Monotone map of the circle onto itself that fixes −π, smooth across it: the slope there is learned.
@@ -80,15 +81,15 @@ def circular_spline(
     Zero parameters give the identity. ``inverse`` gives the inverse map and its own log slope.
     """
     slopes = MIN_SLOPE + torch.nn.functional.softplus(raw_slopes + _SLOPE_OFFSET)
-    slopes = torch.cat([slopes, slopes[..., :1]], dim=-1)
+    slopes = torch.cat([slopes, slopes[:1]])
     return _evaluate(wrap(x), raw_widths, raw_heights, slopes, math.pi, inverse)
 
 
 def linear_tail_spline(
     x: Float[Tensor, "*batch"],
-    raw_widths: Float[Tensor, "*shared bins"],
-    raw_heights: Float[Tensor, "*shared bins"],
-    raw_slopes: Float[Tensor, "*shared inner"],
+    raw_widths: Float[Tensor, "bins *shared"],
+    raw_heights: Float[Tensor, "bins *shared"],
+    raw_slopes: Float[Tensor, "inner *shared"],
     bound: float,
     inverse: bool = False,
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
@@ -97,8 +98,8 @@ def linear_tail_spline(
     ``raw_slopes`` are those of the bins − 1 inner knots. Returns value and log slope, as above.
     """
     inner = MIN_SLOPE + torch.nn.functional.softplus(raw_slopes + _SLOPE_OFFSET)
-    ones = torch.ones_like(inner[..., :1])
-    slopes = torch.cat([ones, inner, ones], dim=-1)
+    ones = torch.ones_like(inner[:1])
+    slopes = torch.cat([ones, inner, ones])
     value, log_slope = _evaluate(x.clamp(-bound, bound), raw_widths, raw_heights, slopes, bound, inverse)
     outside = x.abs() >= bound
     return torch.where(outside, x, value), torch.where(outside, torch.zeros_like(x), log_slope)

@@ -4,10 +4,12 @@ They whiten the stiff coordinates, show which basins there are, and warm the mod
 populations are those of a short quench, not of equilibrium: nothing but a start is taken from them.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -36,8 +38,13 @@ class ThermalFrames:
     """Frames [n, atoms, 3] in nm at the target temperature, the walker of each, and walkers replaced."""
 
     positions: Float[Tensor, "frames atoms 3"]
-    walker: Float[Tensor, " frames"]
+    walker: Int[Tensor, " frames"]
     replaced: int
+
+    def where(self, kept: Bool[Tensor, " frames"]) -> ThermalFrames:
+        """The frames that are ``kept``."""
+        kept = kept.to(self.walker.device)
+        return replace(self, positions=self.positions[kept], walker=self.walker[kept])
 
 
 def thermal_dynamics(

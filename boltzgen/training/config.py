@@ -71,7 +71,7 @@ class TrainingConfig(BaseModel):
     objective: Objective = "auto"
     budget_seconds: PositiveFloat = 300.0
     max_steps: PositiveInt | None = None
-    batch_size: PositiveInt = 1024
+    batch_size: PositiveInt = 512
     warmup_share: float = Field(default=0.2, ge=0.0, lt=1.0)
     warmup_learning_rate: PositiveFloat = 2e-3
     learning_rate: PositiveFloat = 1e-3

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from boltzgen.coordinates.build import build_coordinates
+from boltzgen.coordinates.internal import MolecularCoordinates
 from boltzgen.energies.compiler import compile_system
 from boltzgen.energies.target import BoltzmannTarget
+from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.sampling.frames import ThermalFrames, thermal_frames
@@ -19,6 +21,8 @@ from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.progress import Stopwatch
 
 SEED_CONFORMERS = 64
+SYMMETRY_FRAMES = 256
+SYMMETRY_TOLERANCE = 1e-3  # kT, in float64
 
 
 def starting_positions(molecule: Molecule, seed: int) -> Tensor:
@@ -58,6 +62,22 @@ def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) 
         masses = torch.as_tensor(molecule.masses).float().to(device)
         frames = thermal_frames(target, masses, starts.to(device), config.frames, generator)
     with watch.stage("coordinates"):
-        coordinates = build_coordinates(molecule, frames.positions.double().cpu())
+        frames = frames.where(torch.as_tensor(molecule.keeps_stereo(frames.positions.cpu().numpy())))
+        energies = target.reduced_energy(frames.positions).double().cpu()
+        coordinates = build_coordinates(molecule, frames.positions.double().cpu(), energies)
+        _require_symmetric_energy(target, coordinates, frames.positions[:SYMMETRY_FRAMES], generator)
         model = FlowModel(coordinates, config.flow).float().to(device)
     return Preparation(system, target, masses, frames, model)
+
+
+def _require_symmetric_energy(
+    target: BoltzmannTarget, coordinates: MolecularCoordinates, x: Tensor, generator: torch.Generator
+) -> None:
+    """Raises InputError where exchanging atoms that the graph calls equivalent changes the energy."""
+    images = coordinates.to(x.device).randomise_labels(x, generator)
+    change = float((target.reduced_energy(images.double()) - target.reduced_energy(x.double())).abs().max())
+    if change > SYMMETRY_TOLERANCE:
+        raise InputError(
+            f"Exchanging equivalent atoms changes the energy by up to {change:.2g} kT: give a force field with"
+            " the same parameters for atoms that the molecular graph makes equivalent."
+        )

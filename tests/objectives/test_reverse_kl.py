@@ -37,7 +37,6 @@ def test_path_gradient_has_the_expectation_of_the_reparametrised_gradient():
     deviation = (path.mean(0) - full.mean(0)).abs() / error.clamp_min(1e-9)
     # Hundreds of parameters: the largest of as many normal deviates stays below 5 standard errors.
     assert deviation.max() < 5
-    assert (path.var(0).sum() / full.var(0).sum()) < 1
 
 
 def test_path_gradient_vanishes_sample_by_sample_where_model_equals_target():
