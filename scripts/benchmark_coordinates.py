@@ -3,7 +3,7 @@
 
     python scripts/benchmark_coordinates.py [--quick] [--json FILE] [--molecules FILE.smi] [--threads N]
 
-For each molecule: frames from short batched dynamics (MMFF94, 300 K), coordinates fitted to them, samples of
+For each molecule: frames from short replica exchange (MMFF94, 300 K), coordinates fitted to them, samples of
 the untrained generator (uniform torsions, base density of the stiff coordinates). It prints
 
 1. the distance: median over samples of u + ln q, less −ln Z, in nats per degree of freedom. The median,
@@ -58,7 +58,7 @@ def main() -> None:
     rows, refused = [], []
     for smiles, name, *_ in lines:
         try:
-            row = measure(Molecule.stereoisomers(smiles)[0], 12 if arguments.quick else 24)
+            row = measure(Molecule.stereoisomers(smiles)[0], 8.0 if arguments.quick else 15.0)
         except InputError as error:
             refused.append({"name": name, "reason": str(error)})
             continue
@@ -89,11 +89,11 @@ def main() -> None:
         )
 
 
-def measure(molecule: Molecule, frames_per_walker: int) -> dict:
+def measure(molecule: Molecule, picoseconds: float) -> dict:
     """The row of one molecule."""
     target = BoltzmannTarget(compile_system(mmff_system(molecule)), TEMPERATURE)
     starts = torch.as_tensor(molecule.seed_conformers(48)).float()
-    config = FramesConfig(frames_per_walker=frames_per_walker)
+    config = FramesConfig(picoseconds=picoseconds)
     generator = torch.Generator().manual_seed(0)
     masses = torch.as_tensor(molecule.masses).float()
     frames = thermal_frames(target, masses, starts, config, generator).positions.double()

@@ -34,8 +34,7 @@ from boltzgen.evaluation.modes import find_states
 from boltzgen.models.flow import FlowModel, Internal
 from boltzgen.molecules.torsions import ramachandran_torsions, torsion_values
 from boltzgen.objectives.walkers import Walkers
-from boltzgen.sampling.dynamics import Langevin
-from boltzgen.sampling.frames import HYDROGEN_MASS, FramesConfig
+from boltzgen.sampling.frames import FramesConfig, thermal_dynamics
 from boltzgen.sampling.importance import forward_effective_sample_size_fraction
 from boltzgen.training.config import AnnealedConfig, TrainingConfig
 from boltzgen.training.recipes import stages
@@ -88,7 +87,7 @@ def molecules(path: Path | None) -> dict[str, str]:
 
 
 def benchmark(name: str, smiles: str, seed: int, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    frames = FramesConfig(hot_steps=500, steps=500) if arguments.quick else FramesConfig()
+    frames = FramesConfig(picoseconds=3.0) if arguments.quick else FramesConfig()
     config = SampleConfig(molecule=smiles, seed=seed, frames=frames, device="cpu")
     torch.manual_seed(seed)
     prepared = prepare(config, torch.Generator().manual_seed(seed), Stopwatch())
@@ -133,8 +132,7 @@ def trained(
     began, cpu, before = time.monotonic(), time.process_time(), target.evaluations
     walkers = None
     if objective == "walkers":
-        masses = torch.as_tensor(prepared.system.molecule.masses).float().clamp_min(HYDROGEN_MASS)
-        dynamics = Langevin(target, masses, time_step=0.002, friction=5.0)
+        dynamics = thermal_dynamics(target, prepared.masses, time_step=0.002, friction=5.0)
         walkers = Walkers(dynamics, positions, settings.walkers.number, generator)
     result = train(
         model, stages(model, target, Internal(torsions, stiff), settings, generator, walkers), settings

@@ -8,8 +8,8 @@ import openmm
 import torch
 from openmm import unit
 
-from ..errors import InputError
-from .cluster import ClusterTerm
+from boltzgen.energies.cluster import ClusterTerm
+from boltzgen.errors import InputError
 
 Globals = Mapping[str, float]
 

@@ -18,12 +18,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .algebra import Node, variables
-from .born_graphs import AXES, PAIR, PAIR_NO_EXCLUSIONS, BornGraphs, BornLanguage
-from .cluster import BLOCK, full
-from .native_born import born_kernel
-from .tables import Table, pack
-from .torch_code import SMALLEST_DIVISOR, torch_function
+from boltzgen.energies.algebra import Node, variables
+from boltzgen.energies.born_graphs import AXES, PAIR, PAIR_NO_EXCLUSIONS, BornGraphs, BornLanguage
+from boltzgen.energies.cluster import BLOCK, full
+from boltzgen.energies.native_born import born_kernel
+from boltzgen.energies.tables import Table, pack
+from boltzgen.energies.torch_code import SMALLEST_DIVISOR, torch_function
 
 
 @dataclass

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .algebra import ZERO, Node, add, call, constant, mul, select, variable
-from .derivatives import gradient
-from .expressions import Scope, parse
+from boltzgen.energies.algebra import ZERO, Node, add, call, constant, mul, select, variable
+from boltzgen.energies.derivatives import gradient
+from boltzgen.energies.expressions import Scope, parse
 
 SINGLE, PAIR, PAIR_NO_EXCLUSIONS = "single", "pair", "pair without exclusions"
 AXES = ["x", "y", "z"]

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import EvaluationError
+from boltzgen.errors import EvaluationError
 
 _CHUNKS_PER_WORKER = 4  # so that a worker on a busy core does not hold up the others
 _WORKER = Path(__file__).with_name("bridge_worker.py")

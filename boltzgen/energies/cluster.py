@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from .algebra import ZERO, Node, constant, variable
-from .derivatives import gradient
-from .expressions import Scope, coordinate_names, parse
-from .native_code import cluster_kernel
-from .tables import Table, pack
-from .torch_code import torch_function
+from boltzgen.energies.algebra import ZERO, Node, constant, variable
+from boltzgen.energies.derivatives import gradient
+from boltzgen.energies.expressions import Scope, coordinate_names, parse
+from boltzgen.energies.native_code import cluster_kernel
+from boltzgen.energies.tables import Table, pack
+from boltzgen.energies.torch_code import torch_function
+from boltzgen.errors import InputError
 
 # Elements of one intermediate tensor in uncompiled evaluation: in a core's cache; in a small GPU's memory.
 BLOCK = {"cpu": 2**19, "cuda": 2**24}

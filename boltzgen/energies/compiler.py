@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import openmm
 
-from ..errors import InputError
-from . import bonded, custom, nonbonded, solvation, tabulated
-from .bridge import BridgeTerm
-from .energy import Energy
-from .term import Term
+from boltzgen.energies import bonded, custom, nonbonded, solvation, tabulated
+from boltzgen.energies.bridge import BridgeTerm
+from boltzgen.energies.energy import Energy
+from boltzgen.energies.term import Term
+from boltzgen.errors import InputError
 
 _Reader = Callable[..., Sequence[Term]]
 _READERS: dict[type, _Reader] = {

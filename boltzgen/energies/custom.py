@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import openmm
 
-from ..errors import InputError
-from .bonded import Globals, cluster_term
-from .cluster import ClusterTerm
-from .tabulated import read_tables
+from boltzgen.energies.bonded import Globals, cluster_term
+from boltzgen.energies.cluster import ClusterTerm
+from boltzgen.energies.tabulated import read_tables
+from boltzgen.errors import InputError
 
 
 def constants_of(force: openmm.Force, given: Globals) -> dict[str, float]:

@@ -5,7 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from .algebra import ONE, ZERO, Node, add, call, constant, neg, node, power, select, topological, variable
+from boltzgen.energies.algebra import (
+    ONE,
+    ZERO,
+    Node,
+    add,
+    call,
+    constant,
+    neg,
+    node,
+    power,
+    select,
+    topological,
+    variable,
+)
 
 
 def gradient(root: Node, names: Sequence[str]) -> list[Node]:

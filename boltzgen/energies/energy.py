@@ -12,13 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..compilation import can_compile
-from ..errors import EvaluationError, InputError
-from .native import NativeEnergy
-from .native_code import SCALARS
-from .native_library import find_compiler
-from .storage import read_terms, term_from_state, term_state, write_terms
-from .term import NativeTerm, Term
+from boltzgen.energies.native import NativeEnergy
+from boltzgen.energies.native_code import SCALARS
+from boltzgen.energies.native_library import can_compile, find_compiler
+from boltzgen.energies.storage import read_terms, term_from_state, term_state, write_terms
+from boltzgen.energies.term import NativeTerm, Term
+from boltzgen.errors import EvaluationError, InputError
 
 
 class Energy(torch.nn.Module):
@@ -88,7 +87,7 @@ class Energy(torch.nn.Module):
         """The terms as machine code for these positions; None where it cannot be had or is not wanted."""
         if x.device.type != "cpu" or x.dtype not in SCALARS or not x.shape[2] or self.compiled is False:
             return None
-        if self.compiled == "auto" and (not can_compile() or find_compiler() is None):
+        if self.compiled == "auto" and not can_compile():
             return None
         if x.dtype not in self._native:
             native = [term for term in self.terms.values() if isinstance(term, NativeTerm)]

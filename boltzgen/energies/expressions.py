@@ -11,9 +11,23 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..errors import InputError
-from . import geometry
-from .algebra import ONE, Node, add, call, constant, div, mul, neg, node, power, select, sub, variable
+from boltzgen.energies import geometry
+from boltzgen.energies.algebra import (
+    ONE,
+    Node,
+    add,
+    call,
+    constant,
+    div,
+    mul,
+    neg,
+    node,
+    power,
+    select,
+    sub,
+    variable,
+)
+from boltzgen.errors import InputError
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[^\s\d.+\-*/^(),;=][^\s+\-*/^(),;=]*)"

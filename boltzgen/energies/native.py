@@ -11,10 +11,10 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from ..errors import EvaluationError
-from .native_code import LANES, driver_source
-from .native_library import load_libraries
-from .term import NativeTerm
+from boltzgen.energies.native_code import LANES, driver_source
+from boltzgen.energies.native_library import load_libraries
+from boltzgen.energies.term import NativeTerm
+from boltzgen.errors import EvaluationError
 
 _WORTH_A_THREAD = 4 * LANES  # conformations; waking a thread costs about as much as a few blocks
 

@@ -6,11 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
-from .algebra import ZERO, Node, variables
-from .born_graphs import PAIR, BornGraphs
-from .native_code import KERNEL_HEAD, LANE_LOOP, TableFunctions, indented, prelude, statements
-from .tables import Table
-from .torch_code import SMALLEST_DIVISOR
+from boltzgen.energies.algebra import ZERO, Node, variables
+from boltzgen.energies.born_graphs import PAIR, BornGraphs
+from boltzgen.energies.native_code import (
+    KERNEL_HEAD,
+    LANE_LOOP,
+    TableFunctions,
+    indented,
+    prelude,
+    statements,
+)
+from boltzgen.energies.tables import Table
+from boltzgen.energies.torch_code import SMALLEST_DIVISOR
 
 # Memory of one thread, grown when a larger molecule comes and kept: a fresh block would be paged in anew.
 _SCRATCH = """

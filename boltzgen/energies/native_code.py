@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import torch
 
-from .algebra import ZERO, Node, topological
-from .tables import Table, pack, table_source
-from .torch_code import SMALLEST_DIVISOR
+from boltzgen.energies.algebra import ZERO, Node, topological
+from boltzgen.energies.tables import Table, pack, table_source
+from boltzgen.energies.torch_code import SMALLEST_DIVISOR
 
 SCALARS = {torch.float32: "float", torch.float64: "double"}
 LANES = 16  # a power of two; 64-byte registers hold sixteen floats

@@ -9,12 +9,13 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
-from ..errors import EvaluationError
+from boltzgen.errors import EvaluationError
 
 # No NaN, infinity or association is assumed away: only errno, traps and the sign of zero are.
 _PORTABLE = ["-O3", "-std=c++17", "-fPIC", "-shared"]
@@ -39,6 +40,17 @@ def find_compiler() -> str | None:
         if candidate and (found := shutil.which(candidate)):
             return found
     return None
+
+
+@cache
+def can_compile() -> bool:
+    """Whether there is a C++ compiler and no BOLTZGEN_COMPILE=0. A missing compiler is told once."""
+    if os.environ.get("BOLTZGEN_COMPILE") == "0":
+        return False
+    if find_compiler() is None:
+        warnings.warn("no C++ compiler found: energies run uncompiled, many times slower", stacklevel=2)
+        return False
+    return True
 
 
 def cache_folder() -> Path:

@@ -8,16 +8,16 @@ from itertools import combinations, product
 import openmm
 import torch
 
-from ..errors import InputError
-from ..units import COULOMB_CONSTANT
-from .algebra import constant, variable
-from .bonded import Globals, cluster_term, number
-from .cluster import ClusterTerm
-from .custom import constants_of
-from .expressions import Scope, parse
-from .tables import Table
-from .tabulated import read_tables
-from .torch_code import torch_function
+from boltzgen.energies.algebra import constant, variable
+from boltzgen.energies.bonded import Globals, cluster_term, number
+from boltzgen.energies.cluster import ClusterTerm
+from boltzgen.energies.custom import constants_of
+from boltzgen.energies.expressions import Scope, parse
+from boltzgen.energies.tables import Table
+from boltzgen.energies.tabulated import read_tables
+from boltzgen.energies.torch_code import torch_function
+from boltzgen.errors import InputError
+from boltzgen.units import COULOMB_CONSTANT
 
 LENNARD_JONES = "4*epsilon*((sigma/r)^12-(sigma/r)^6)"
 # 1 − 6t⁵ + 15t⁴ − 10t³ between the switching distance and the cutoff

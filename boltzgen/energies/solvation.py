@@ -7,13 +7,13 @@ import math
 import openmm
 import torch
 
-from ..errors import InputError
-from ..units import COULOMB_CONSTANT
-from .bonded import Globals, number
-from .born import BornTerm
-from .born_graphs import PAIR, PAIR_NO_EXCLUSIONS, SINGLE
-from .custom import constants_of
-from .tabulated import read_tables
+from boltzgen.energies.bonded import Globals, number
+from boltzgen.energies.born import BornTerm
+from boltzgen.energies.born_graphs import PAIR, PAIR_NO_EXCLUSIONS, SINGLE
+from boltzgen.energies.custom import constants_of
+from boltzgen.energies.tabulated import read_tables
+from boltzgen.errors import InputError
+from boltzgen.units import COULOMB_CONSTANT
 
 # Onufriev, Bashford, Case, Proteins 55 (2004) 383, model II, in OpenMM's spelling; lengths in nm.
 _INTEGRAL = (

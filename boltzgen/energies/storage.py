@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from ..errors import InputError
-from .born import BornTerm
-from .bridge import BridgeTerm
-from .cluster import ClusterTerm
-from .tables import Table
-from .term import Term
+from boltzgen.energies.born import BornTerm
+from boltzgen.energies.bridge import BridgeTerm
+from boltzgen.energies.cluster import ClusterTerm
+from boltzgen.energies.tables import Table
+from boltzgen.energies.term import Term
+from boltzgen.errors import InputError
 
 _FORMAT = "boltzgen energy 1"
 _KINDS: dict[str, Any] = {kind.kind: kind for kind in (ClusterTerm, BornTerm, BridgeTerm)}

@@ -10,10 +10,10 @@ import openmm
 import torch
 from scipy.interpolate import CubicSpline
 
-from ..errors import InputError
-from .bonded import Globals, cluster_term
-from .cluster import ClusterTerm
-from .tables import Table
+from boltzgen.energies.bonded import Globals, cluster_term
+from boltzgen.energies.cluster import ClusterTerm
+from boltzgen.energies.tables import Table
+from boltzgen.errors import InputError
 
 
 def spline_table(values: np.ndarray, limits: Sequence[tuple[float, float]], periodic: bool) -> Table:

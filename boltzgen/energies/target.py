@@ -5,9 +5,9 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InputError
-from ..units import thermal_energy
-from .energy import Energy
+from boltzgen.energies.energy import Energy
+from boltzgen.errors import InputError
+from boltzgen.units import thermal_energy
 
 
 class EvaluationCounter:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from .algebra import Node, topological
+from boltzgen.energies.algebra import Node, topological
 
 SMALLEST_DIVISOR = (
     1e-24  # nm-based lengths and squared lengths: far below any physical one, above float32's floor

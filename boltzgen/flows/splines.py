@@ -70,9 +70,9 @@ def wrap(angle: Tensor) -> Tensor:
 
 def circular_spline(
     x: Float[Tensor, "*batch"],
-    raw_widths: Float[Tensor, "bins *shared"],
-    raw_heights: Float[Tensor, "bins *shared"],
-    raw_slopes: Float[Tensor, "bins *shared"],
+    raw_widths: Float[Tensor, " bins *shared"],
+    raw_heights: Float[Tensor, " bins *shared"],
+    raw_slopes: Float[Tensor, " bins *shared"],
     inverse: bool = False,
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Monotone map of the circle onto itself that fixes −π, smooth across it: the slope there is learned.
@@ -87,9 +87,9 @@ def circular_spline(
 
 def linear_tail_spline(
     x: Float[Tensor, "*batch"],
-    raw_widths: Float[Tensor, "bins *shared"],
-    raw_heights: Float[Tensor, "bins *shared"],
-    raw_slopes: Float[Tensor, "inner *shared"],
+    raw_widths: Float[Tensor, " bins *shared"],
+    raw_heights: Float[Tensor, " bins *shared"],
+    raw_slopes: Float[Tensor, " inner *shared"],
     bound: float,
     inverse: bool = False,
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:

@@ -1,7 +1,7 @@
-"""Thermal frames of a molecule from its energy alone: hot walkers, cooled to the target temperature.
+"""Thermal frames of a molecule from its energy alone: replica exchange, as short as it may be.
 
-They whiten the stiff coordinates, show which basins there are, and warm the model up. Their basin
-populations are those of a short quench, not of equilibrium: nothing but a start is taken from them.
+They whiten the stiff coordinates, show which basins there are and about how populated, warm the model up, and
+test it when it is trained. Their populations carry the noise of a short run: no result is taken from them.
 """
 
 from __future__ import annotations
@@ -15,44 +15,48 @@ from torch import Tensor
 
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.sampling.dynamics import Langevin
+from boltzgen.sampling.tempering import ReplicaExchange, temperature_ladder
 
 HYDROGEN_MASS = 4.0  # dalton: masses do not enter the configurational density, and this allows 2 fs steps
+SETTLING_SHARE = 0.2
 
 
 class FramesConfig(BaseModel):
-    """Length of the dynamics. 256 walkers, 4 ps at three times the temperature and 3 ps at the target's."""
+    """Size of the replica exchange.
+
+    ``ladders`` up to ``hot_factor`` times the temperature, each ``picoseconds`` long, with a round of
+    exchanges and a frame every ``steps_per_frame`` steps.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    walkers: PositiveInt = 256
-    hot_factor: float = Field(default=3.0, ge=1.0)
-    hot_steps: PositiveInt = 2000
-    steps: PositiveInt = 1500
-    frames_per_walker: PositiveInt = 100
+    ladders: PositiveInt = Field(default=128, ge=2)
+    hot_factor: float = Field(default=3.0, gt=1.0)
+    picoseconds: PositiveFloat = 15.0
+    steps_per_frame: PositiveInt = 50
     time_step: PositiveFloat = 0.002
     friction: PositiveFloat = 5.0
 
 
 @dataclass(frozen=True)
 class ThermalFrames:
-    """Frames [n, atoms, 3] in nm at the target temperature, the walker of each, and walkers replaced."""
+    """Frames [n, atoms, 3] in nm at the target temperature, the ladder of each, and walkers replaced."""
 
     positions: Float[Tensor, "frames atoms 3"]
-    walker: Int[Tensor, " frames"]
+    ladder: Int[Tensor, " frames"]
     replaced: int
 
     def where(self, kept: Bool[Tensor, " frames"]) -> ThermalFrames:
         """The frames that are ``kept``."""
-        kept = kept.to(self.walker.device)
-        return replace(self, positions=self.positions[kept], walker=self.walker[kept])
+        kept = kept.to(self.ladder.device)
+        return replace(self, positions=self.positions[kept], ladder=self.ladder[kept])
 
 
 def thermal_dynamics(
-    target: BoltzmannTarget, masses: Float[Tensor, " atoms"], config: FramesConfig
+    target: BoltzmannTarget, masses: Float[Tensor, " atoms"], time_step: float, friction: float
 ) -> Langevin:
     """Langevin dynamics at the target's temperature with hydrogens made heavy."""
-    heavy = masses.clamp_min(HYDROGEN_MASS)
-    return Langevin(target, heavy, time_step=config.time_step, friction=config.friction)
+    return Langevin(target, masses.clamp_min(HYDROGEN_MASS), time_step=time_step, friction=friction)
 
 
 def thermal_frames(
@@ -62,21 +66,19 @@ def thermal_frames(
     config: FramesConfig,
     generator: torch.Generator,
 ) -> ThermalFrames:
-    """Walkers from ``starts`` (nm, used in turn) through hot dynamics to frames at the target temperature.
+    """Frames from ladders whose walkers start at ``starts`` (nm, used in turn), in the order of time.
 
-    The first fifth of the cold run equilibrates and leaves no frames.
+    The first fifth of the run settles and leaves no frames.
     """
-    walkers = starts[torch.arange(config.walkers, device=starts.device) % len(starts)]
-    dynamics = thermal_dynamics(target, masses, config)
-    hot = dynamics.at_temperature(config.hot_factor * target.temperature)
-    state, heated = hot.run(hot.init(walkers, generator), config.hot_steps, generator)
-    settling = max(config.steps // 5, 1)
-    state, settled = dynamics.run(state, settling, generator)
-    every = max((config.steps - settling) // config.frames_per_walker, 1)
-    _, run = dynamics.run(state, max(config.steps - settling, 1), generator, frame_every=every)
-    n_frames = len(run.positions)
+    coldest = target.temperature
+    temperatures = temperature_ladder(coldest, config.hot_factor * coldest, target.n_atoms)
+    dynamics = thermal_dynamics(target, masses, config.time_step, config.friction)
+    exchange = ReplicaExchange(dynamics, temperatures, config.ladders, config.steps_per_frame)
+    rounds = max(int(config.picoseconds / config.time_step / config.steps_per_frame), 5)
+    settling = max(int(SETTLING_SHARE * rounds), 1)
+    state, settled = exchange.run(exchange.init(starts, generator), settling, generator, frame_every=settling)
+    _, run = exchange.run(state, rounds - settling, generator)
+    ladders = torch.arange(config.ladders, device=starts.device)
     return ThermalFrames(
-        run.positions.flatten(0, 1),
-        torch.arange(config.walkers, device=starts.device).repeat(n_frames),
-        heated.replaced + settled.replaced + run.replaced,
+        run.positions.flatten(0, 1), ladders.repeat(len(run.positions)), settled.replaced + run.replaced
     )

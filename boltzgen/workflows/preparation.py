@@ -57,7 +57,7 @@ def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) 
         starts = starting_positions(molecule, config.seed)
     with watch.stage("energy"):
         target = BoltzmannTarget(compile_system(system.system), config.temperature)
-    with watch.stage("dynamics", f"{config.frames.walkers} walkers"):
+    with watch.stage("dynamics", f"{config.frames.ladders} ladders of temperatures"):
         device = generator.device
         masses = torch.as_tensor(molecule.masses).float().to(device)
         frames = thermal_frames(target, masses, starts.to(device), config.frames, generator)
@@ -78,6 +78,6 @@ def _require_symmetric_energy(
     change = float((target.reduced_energy(images.double()) - target.reduced_energy(x.double())).abs().max())
     if change > SYMMETRY_TOLERANCE:
         raise InputError(
-            f"Exchanging equivalent atoms changes the energy by up to {change:.2g} kT: give a force field with"
-            " the same parameters for atoms that the molecular graph makes equivalent."
+            f"Exchanging equivalent atoms changes the energy by up to {change:.2g} kT: give a force field"
+            " that has the same parameters for atoms that the molecular graph makes equivalent."
         )

@@ -13,8 +13,7 @@ from boltzgen.energies.compiler import compile_system
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.ensemble import Ensemble
 from boltzgen.evaluation.ladders import ladder_quality
-from boltzgen.sampling.dynamics import Langevin
-from boltzgen.sampling.frames import HYDROGEN_MASS
+from boltzgen.sampling.frames import thermal_dynamics
 from boltzgen.sampling.tempering import (
     LadderEstimate,
     ReplicaExchange,
@@ -74,8 +73,8 @@ def reference_ensemble(
     generator = torch.Generator().manual_seed(config.seed)
     molecule = system.molecule
     target = BoltzmannTarget(compile_system(system.system), config.temperature)
-    masses = torch.as_tensor(molecule.masses).float().clamp_min(HYDROGEN_MASS)
-    kernel = Langevin(target, masses, time_step=config.time_step, friction=config.friction)
+    masses = torch.as_tensor(molecule.masses).float()
+    kernel = thermal_dynamics(target, masses, config.time_step, config.friction)
     temperatures = temperature_ladder(config.temperature, config.hottest, molecule.n_atoms)
     exchange = ReplicaExchange(kernel, temperatures, config.ladders, config.steps_per_swap)
     starts = starting_positions(molecule, config.seed)

@@ -9,13 +9,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from boltzgen.ensemble import Ensemble
 from boltzgen.ensemble_folder import require_free_folder, write_whole
 from boltzgen.errors import InputError
-from boltzgen.evaluation.convergence import judge, missed_walker_share
+from boltzgen.evaluation.convergence import judge, missed_share
 from boltzgen.evaluation.modes import conformer_table, find_states
 from boltzgen.models.flow import Internal
 from boltzgen.objectives.walkers import Walkers
@@ -31,6 +32,7 @@ from boltzgen.workflows.progress import Report, StageProgress, Stopwatch, silent
 SAMPLING_CHUNK = 4096
 MAIN_CONFORMERS = 10
 HISTORY_ROWS = 100
+JUDGED_FRAMES = 4096
 
 
 def sample(
@@ -116,9 +118,10 @@ def _train(
 
 
 def _walkers(config: SampleConfig, prepared: Preparation, generator: torch.Generator) -> Walkers:
-    """Walkers that go on from the last thermal frame of each of the dynamics' own."""
-    last = prepared.frames.positions[-config.frames.walkers :]
-    dynamics = thermal_dynamics(prepared.target, prepared.masses, config.frames)
+    """Walkers that go on from the last thermal frame of each ladder."""
+    frames = config.frames
+    last = prepared.frames.positions[-frames.ladders :]
+    dynamics = thermal_dynamics(prepared.target, prepared.masses, frames.time_step, frames.friction)
     return Walkers(dynamics, last, config.training.walkers.number, generator)
 
 
@@ -153,39 +156,47 @@ def _judged(
     watch: Stopwatch,
 ) -> Ensemble:
     with watch.stage("diagnostics"):
-        frames = prepared.frames
-        last = slice(max(0, len(frames.walker) - 4 * config.frames.walkers), None)
-        x = frames.positions[last]
-        u = prepared.target.reduced_energy(x)
-        log_weights = -u.double() - prepared.model.log_prob(x).double()
-        missed = missed_walker_share(
-            log_weights.cpu(), u.cpu(), frames.walker[last].cpu(), ensemble.log_z.value,
-            ensemble.mean_energy.value / ensemble.kT,
-        )  # fmt: skip
+        missed = _missed_share(ensemble, prepared)
         verdict = judge(ensemble.effective_sample_size, ensemble.pareto_k, missed)
         conformers = _main_conformers(ensemble)
     metadata: dict[str, Any] = {
         "forcefield": prepared.system.forcefield,
         "solvent": prepared.system.solvent,
         "seed": config.seed,
-        "device": str(frames.positions.device),
+        "device": str(prepared.frames.positions.device),
         "n_energy_evaluations": prepared.target.evaluations,
         "n_training_steps": training.steps,
         "n_dropped_samples": training.n_dropped,
-        "n_replaced_walkers": frames.replaced,
+        "n_replaced_walkers": prepared.frames.replaced,
         "training_reached_plateau": training.plateau,
         "training_history": _columns(training),
         "symmetry_multiplicity": round(
             float(torch.exp(torch.as_tensor(prepared.model.coordinates.log_multiplicity)))
         ),
         "main_conformers": conformers,
-        "missed_walker_share": verdict.missed_walker_share,
+        "missed_frame_share": verdict.missed_share,
         "converged": verdict.converged,
         "warnings": verdict.warnings,
         "wall_seconds": {**watch.seconds, "total": watch.elapsed},
         "versions": _versions(),
     }
     return replace(ensemble, metadata=metadata)
+
+
+def _missed_share(ensemble: Ensemble, prepared: Preparation) -> float:
+    """Share of at most some thousand thermal frames in conformers that the model has dropped."""
+    frames = prepared.frames.positions
+    x = frames[:: max(1, len(frames) // JUDGED_FRAMES)]
+    u = prepared.target.reduced_energy(x)
+    log_weights = -u.double() - prepared.model.log_prob(x).double()
+    positions = x.cpu().numpy()
+    equal = np.full(len(positions), 1.0 / len(positions))
+    states = find_states(ensemble.molecule, positions, equal)
+    table = conformer_table(states, positions, equal, u.cpu().numpy())
+    return missed_share(
+        log_weights.cpu(), u.cpu(), torch.from_numpy(table.assignment), ensemble.log_z.value,
+        ensemble.mean_energy.value / ensemble.kT,
+    )  # fmt: skip
 
 
 def _columns(training: TrainingResult) -> dict[str, list[float]]:

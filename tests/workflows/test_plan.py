@@ -6,7 +6,7 @@ from boltzgen.sampling.frames import FramesConfig
 from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.plan import plan
 
-SHORT = FramesConfig(walkers=64, hot_steps=300, steps=300, frames_per_walker=20)
+SHORT = FramesConfig(ladders=16, picoseconds=2.0)
 
 
 def test_ibuprofens_torsions_rotors_ring_and_stereocentre_are_named():

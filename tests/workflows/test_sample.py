@@ -11,6 +11,7 @@ from rdkit.Chem import rdForceFieldHelpers
 import boltzgen
 from boltzgen.models.flow import FlowConfig
 from boltzgen.sampling.frames import FramesConfig
+from boltzgen.sampling.tempering import temperature_ladder
 from boltzgen.training.config import TrainingConfig
 from boltzgen.units import KJ_PER_KCAL
 from boltzgen.workflows.config import SampleConfig
@@ -18,7 +19,7 @@ from boltzgen.workflows.progress import StageProgress
 from boltzgen.workflows.sample import run_sample
 
 SHORT = {
-    "frames": FramesConfig(walkers=64, hot_steps=300, steps=300, frames_per_walker=20),
+    "frames": FramesConfig(ladders=16, picoseconds=2.0),
     "flow": FlowConfig(torsion_couplings=2, torsion_hidden=16, stiff_couplings=2, stiff_hidden=32),
     "training": TrainingConfig(max_steps=60, batch_size=256),
 }
@@ -64,7 +65,7 @@ def test_folder_opens_in_mdtraj_and_rdkit(ethanol):
 
 
 def test_summary_holds_what_is_promised(ethanol):
-    _ensemble, folder = ethanol
+    ensemble, folder = ethanol
     summary = json.loads((folder / "summary.json").read_text())
     promised = (
         "molecule", "n_atoms", "temperature_K", "forcefield", "solvent", "n_samples", "effective_sample_size",
@@ -73,11 +74,13 @@ def test_summary_holds_what_is_promised(ethanol):
         "main_conformers",
     )  # fmt: skip
     assert set(promised) <= summary.keys()
-    frames = SHORT["frames"]
-    dynamics = frames.walkers * (2 + frames.hot_steps + frames.steps)
+    n_rungs = len(temperature_ladder(300.0, 900.0, ensemble.molecule.n_atoms))
+    dynamics = 16 * n_rungs * 1000  # 2 ps of 2 fs steps
     training = 48 * 256  # 60 steps, a fifth of them on frames
-    judged = 4 * frames.walkers
-    assert summary["n_energy_evaluations"] == pytest.approx(dynamics + training + 2000 + judged, rel=0.02)
+    looked_at = 2 * 16 * 16  # cold frames: energies for the coordinates and for the verdict
+    assert summary["n_energy_evaluations"] == pytest.approx(
+        dynamics + training + 2000 + looked_at + 2 * 256, rel=0.03
+    )
 
 
 def test_weights_correct_a_barely_trained_model(ethanol):
