@@ -11,10 +11,13 @@ from torch import Tensor, nn
 
 
 class MixtureBlock(nn.Module):
-    """Gaussian mixture with full covariances over the coordinates ``indices``."""
+    """Gaussian mixture with full covariances over the coordinates ``indices``.
+
+    ``log_weights`` [k] is the parameter that training moves: the weights are its softmax. Means and
+    covariances stay.
+    """
 
     indices: Tensor
-    log_weights: Tensor
     means: Tensor
     factors: Tensor
     inverses: Tensor
@@ -23,7 +26,7 @@ class MixtureBlock(nn.Module):
         super().__init__()
         k, d = n_components, len(indices)
         self.register_buffer("indices", torch.tensor(indices), persistent=False)
-        self.register_buffer("log_weights", torch.full((k,), -math.log(k), dtype=torch.float64))
+        self.log_weights = nn.Parameter(torch.full((k,), -math.log(k), dtype=torch.float64))
         self.register_buffer("means", torch.zeros(k, d, dtype=torch.float64))
         self.register_buffer("factors", torch.eye(d, dtype=torch.float64).repeat(k, 1, 1))
         self.register_buffer("inverses", torch.eye(d, dtype=torch.float64).repeat(k, 1, 1))
@@ -39,7 +42,7 @@ class MixtureBlock(nn.Module):
     def transform(self, normal: Tensor, generator: torch.Generator | None) -> Tensor:
         """Samples of the mixture [n, d] from standard normal ones."""
         device = generator.device if generator is not None else normal.device
-        cumulative = self.log_weights.double().exp().cumsum(0).to(device)
+        cumulative = torch.softmax(self.log_weights.detach().double(), 0).cumsum(0).to(device)
         uniform = torch.rand(len(normal), generator=generator, dtype=torch.float64, device=device)
         chosen = torch.searchsorted(cumulative, uniform * cumulative[-1]).clamp_max(len(cumulative) - 1)
         chosen = chosen.to(normal.device)
@@ -49,6 +52,7 @@ class MixtureBlock(nn.Module):
             result[rows] = self.means[k] + normal[rows] @ self.factors[k].T
         return result
 
+    @torch.no_grad()
     def set_weights(self, weights: Tensor) -> None:
         """Sets the weights [k]; they need not be normalised."""
         self.log_weights.copy_((weights / weights.sum()).log())
@@ -63,7 +67,8 @@ class MixtureBlock(nn.Module):
 
     def log_prob(self, y: Float[Tensor, "batch d"]) -> Float[Tensor, " batch"]:
         """ln density of y in the mixture."""
-        return torch.logsumexp(self.log_weights + self.component_log_prob(y), 1)
+        log_weights = torch.log_softmax(self.log_weights, 0)
+        return torch.logsumexp(log_weights + self.component_log_prob(y), 1)
 
 
 class StiffBase(nn.Module):

@@ -85,6 +85,7 @@ def build_coordinates(
     return coordinates.to(dtype)
 
 
+@torch.no_grad()
 def _whiten(
     coordinates: MolecularCoordinates, blocks: list[Block], x: Tensor, reduced_energies: Tensor | None
 ) -> None:

@@ -29,6 +29,27 @@ def test_density_of_the_base_is_that_of_torch_distributions():
     assert base.multimodal_indices.tolist() == [1, 3]
 
 
+def test_weights_of_the_mixture_are_trained_and_stay_normalised():
+    base, block = base_with_mixture()
+    assert [name for name, _ in base.named_parameters()] == ["block_modules.0.log_weights"]
+    y = base.sample(4, torch.Generator().manual_seed(3))
+    assert not y.requires_grad
+    base.log_prob(y)[0].backward()
+    posterior = torch.softmax(block.log_weights.detach() + block.component_log_prob(y[:1, [1, 3]])[0], 0)
+    torch.testing.assert_close(block.log_weights.grad, posterior - torch.softmax(block.log_weights, 0))
+    before = base.log_prob(y).detach()
+    with torch.no_grad():
+        block.log_weights += 3.0
+    torch.testing.assert_close(base.log_prob(y).detach(), before)
+    torch.testing.assert_close(base.sample(4, torch.Generator().manual_seed(3)), y)
+    block.set_weights(torch.tensor([2.0, 4.0, 10.0]))
+    torch.testing.assert_close(base.log_prob(y).detach(), before)
+    assert base.state_dict().keys() == {
+        f"block_modules.0.{name}" for name in ("log_weights", "means", "factors", "inverses")
+    }
+
+
+@torch.no_grad()
 def test_samples_of_the_base_have_its_moments():
     base, block = base_with_mixture()
     n = 100_000
