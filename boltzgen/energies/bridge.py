@@ -7,32 +7,31 @@ of OpenMM, a plugin's or one written in Python included, has an energy here.
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
-import tempfile
+import selectors
+import threading
 import time
 import weakref
-from multiprocessing.connection import Connection, wait
-from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from boltzgen.energies.worker_process import WorkerProcess
 from boltzgen.errors import EvaluationError
 
 _CHUNKS_PER_WORKER = 4  # so that a worker on a busy core does not hold up the others
-_WORKER = Path(__file__).with_name("bridge_worker.py")
+_EXACT = "Reference"  # OpenMM's platform in double precision
 TIMEOUT = 300.0  # seconds for one chunk
 
 
 class BridgeTerm:
     """Energy of an ``openmm.System`` (as XML) by OpenMM's own platforms.
 
-    In float64 the Reference platform is used; in float32 each worker measures once which platform is faster.
-    workers: number of processes (default: as many as the process has cores); timeout: seconds for one chunk.
+    In float64 the Reference platform is used; in float32 the first worker measures once which platform is
+    faster. workers: number of processes (default: as many as the process has cores); timeout: seconds for one
+    chunk of configurations, the start of its process included. Threads take turns; a forked process starts
+    workers of its own.
     """
 
     kind: ClassVar[str] = "bridge"
@@ -40,7 +39,10 @@ class BridgeTerm:
     def __init__(self, name: str, xml: str, workers: int | None = None, timeout: float = TIMEOUT) -> None:
         self.name, self.xml, self.timeout = name, xml, timeout
         self.n_workers = workers or _cores()
-        self._pools: dict[torch.dtype, _Pool] = {}
+        self._platform: str | None = None  # of float32, once measured
+        self._pool: _Pool | None = None
+        self._turn = threading.Lock()
+        _TERMS.add(self)
 
     def state(self) -> dict[str, Any]:
         """Arguments that build the term again."""
@@ -52,55 +54,53 @@ class BridgeTerm:
         Non-finite positions or energies give +inf and a zero gradient.
         Raises EvaluationError where a worker dies, fails or does not answer in time.
         """
-        if x.dtype not in self._pools or self._pools[x.dtype].closed:
-            exact = x.dtype == torch.float64
-            self._pools[x.dtype] = _Pool(self.xml, self.n_workers, self.timeout, exact)
         frames = x.detach().permute(2, 1, 0).to(device="cpu", dtype=torch.float64).contiguous().numpy()
-        energy, gradient = self._pools[x.dtype].evaluate(frames)
+        energy, gradient = np.full(len(frames), np.inf), np.zeros_like(frames)
+        (sound,) = np.isfinite(frames).all(axis=(1, 2)).nonzero()
+        if len(sound):
+            with self._turn:
+                energy[sound], gradient[sound] = self._evaluate(frames[sound], x.dtype == torch.float64)
         return torch.from_numpy(energy).to(x), torch.from_numpy(gradient).permute(2, 1, 0).contiguous().to(x)
+
+    def _evaluate(self, frames: np.ndarray, exact: bool) -> tuple[np.ndarray, np.ndarray]:
+        if self._pool is None or self._pool.closed:
+            self._pool = _Pool(self.xml, self.n_workers, self.timeout)
+        if exact:
+            return self._pool.evaluate(frames, _EXACT)
+        self._platform = self._platform or self._pool.faster_platform(frames[0])
+        return self._pool.evaluate(frames, self._platform)
+
+    def _after_fork(self) -> None:
+        """In the child: a thread that is not here may hold the lock, and the workers are the parent's."""
+        self._turn = threading.Lock()
+        if self._pool is not None:
+            self._pool.abandon()
+            self._pool = None
+
+
+_TERMS: weakref.WeakSet[BridgeTerm] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for term in list(_TERMS):
+        term._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class _Worker:
-    """One process and the connection to it."""
-
-    def __init__(self, xml: str, exact: bool) -> None:
-        ours, theirs = socket.socketpair()
-        self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        # as a file of its own (-P: without its folder on the path), so that it need not import torch
-        command = [sys.executable, "-P", str(_WORKER), str(theirs.fileno()), str(int(exact))]
-        self.process = subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stderr=self.log,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENMM_CPU_THREADS": "1"},
-        )
-        theirs.close()
-        self.connection = Connection(ours.detach())
-        self.connection.send_bytes(xml.encode())
-
-    def last_words(self) -> str:
-        """The end of what it wrote to standard error."""
-        self.log.seek(0)
-        lines = self.log.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
-
-    def stop(self) -> None:
-        self.connection.close()
-        self.process.kill()
-        self.process.wait()
-        self.log.close()
-
-
 class _Pool:
-    def __init__(self, xml: str, n_workers: int, timeout: float, exact: bool) -> None:
+    def __init__(self, xml: str, n_workers: int, timeout: float) -> None:
         self.timeout = timeout
-        self.workers = [_Worker(xml, exact) for _ in range(n_workers)]
+        self.workers: list[WorkerProcess] = []
         self._finalizer = weakref.finalize(self, _stop, self.workers)
+        for _ in range(n_workers):
+            self.workers.append(WorkerProcess(xml))
 
     @property
     def closed(self) -> bool:
@@ -109,52 +109,67 @@ class _Pool:
     def close(self) -> None:
         self._finalizer()
 
-    def evaluate(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def abandon(self) -> None:
+        """Lets go of workers that belong to another process."""
+        if self._finalizer.detach():
+            for worker in self.workers:
+                worker.close()
+
+    def faster_platform(self, frame: np.ndarray) -> str:
+        """OpenMM's name of the platform that takes less time for a frame [atoms, 3]."""
+        (answer,) = self._converse([_question("?", frame)])
+        return answer[1:].decode()
+
+    def evaluate(self, frames: np.ndarray, platform: str) -> tuple[np.ndarray, np.ndarray]:
         """Energies [n] and gradients [n, atoms, 3] of float64 frames [n, atoms, 3]."""
-        energies, gradients = np.empty(len(frames)), np.empty_like(frames)
         size = max(1, -(-len(frames) // (len(self.workers) * _CHUNKS_PER_WORKER)))
-        chunks = [slice(start, min(start + size, len(frames))) for start in range(0, len(frames), size)]
-        waiting, busy = chunks[::-1], dict[Connection, tuple[_Worker, slice, float]]()
-        idle = list(self.workers)
+        chunks = [frames[start : start + size] for start in range(0, len(frames), size)]
+        answers = self._converse([_question(platform, chunk) for chunk in chunks])
+        energies, gradients = [], []
+        for chunk, answer in zip(chunks, answers, strict=True):
+            numbers = np.frombuffer(answer, dtype=np.float64, offset=8)
+            energies.append(numbers[: len(chunk)])
+            gradients.append(numbers[len(chunk) :].reshape(chunk.shape))
+        return np.concatenate(energies), np.concatenate(gradients)
+
+    def _converse(self, questions: list[bytes]) -> list[bytes]:
+        """The answer to each question, from whichever worker is free; each has ``timeout`` seconds."""
+        answers: list[bytes] = [b""] * len(questions)
+        waiting, idle = list(range(len(questions)))[::-1], list(self.workers)
+        busy: dict[WorkerProcess, tuple[int, float]] = {}
         try:
-            while waiting or busy:
-                while waiting and idle:
-                    worker, chunk = idle.pop(), waiting.pop()
-                    self._give(worker, frames[chunk])
-                    busy[worker.connection] = (worker, chunk, time.monotonic() + self.timeout)
-                first_deadline = min(deadline for _, _, deadline in busy.values())
-                ready = wait(list(busy), max(0.0, first_deadline - time.monotonic()))
-                if not ready:
-                    raise EvaluationError(f"an OpenMM worker did not answer within {self.timeout:g} s")
-                for connection in ready:
-                    worker, chunk, _ = busy.pop(connection)  # type: ignore[call-overload]
-                    energies[chunk], gradients[chunk] = self._take(worker, gradients[chunk].shape)
-                    idle.append(worker)
+            with selectors.DefaultSelector() as selector:
+                while waiting or busy:
+                    while waiting and idle:
+                        worker, number = idle.pop(), waiting.pop()
+                        worker.ask(questions[number])
+                        busy[worker] = (number, time.monotonic() + self.timeout)
+                        selector.register(worker.socket, worker.events, worker)
+                    first_deadline = min(deadline for _, deadline in busy.values())
+                    selector.select(max(0.0, first_deadline - time.monotonic()))
+                    for worker, (number, deadline) in list(busy.items()):
+                        answer = worker.move()
+                        if answer is not None:
+                            answers[number] = answer
+                            selector.unregister(worker.socket)
+                            del busy[worker]
+                            idle.append(worker)
+                        elif time.monotonic() > deadline:
+                            raise EvaluationError(
+                                f"an OpenMM worker did not answer within {self.timeout:g} s"
+                            )
+                        else:
+                            selector.modify(worker.socket, worker.events, worker)
         except BaseException:
-            self.close()  # what is still in the pipes belongs to no one any more
+            self.close()  # what is still on its way belongs to no one any more
             raise
-        return energies, gradients
-
-    def _give(self, worker: _Worker, frames: np.ndarray) -> None:
-        try:
-            worker.connection.send_bytes(np.ascontiguousarray(frames).tobytes())
-        except OSError as error:
-            raise EvaluationError(f"an OpenMM worker died: {worker.last_words()}") from error
-
-    def _take(self, worker: _Worker, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        try:
-            answer = worker.connection.recv_bytes()
-        except (EOFError, OSError) as error:
-            worker.process.wait(timeout=10)
-            raise EvaluationError(
-                f"an OpenMM worker died with exit code {worker.process.returncode}: {worker.last_words()}"
-            ) from error
-        if answer[:1] != b"=":
-            raise EvaluationError(f"OpenMM could not compute an energy: {answer[1:].decode()}")
-        numbers = np.frombuffer(answer, dtype=np.float64, offset=8)
-        return numbers[: shape[0]], numbers[shape[0] :].reshape(shape)
+        return answers
 
 
-def _stop(workers: list[_Worker]) -> None:
+def _question(platform: str, frames: np.ndarray) -> bytes:
+    return platform.ljust(16).encode() + np.ascontiguousarray(frames).tobytes()
+
+
+def _stop(workers: list[WorkerProcess]) -> None:
     for worker in workers:
         worker.stop()

@@ -1,14 +1,17 @@
 """Forces left to OpenMM in worker processes: right numbers, and failures that reach the caller."""
 
+import multiprocessing
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import openmm
 import pytest
 import torch
 
-from boltzgen.energies.bridge import BridgeTerm
+from boltzgen.energies import worker_process
+from boltzgen.energies.bridge import BridgeTerm, _Pool
 from boltzgen.energies.compiler import compile_system
 from boltzgen.errors import EvaluationError
 
@@ -66,23 +69,94 @@ def test_dead_worker_is_reported_and_replaced():
     bridge = term()
     x = batch_last(positions())
     expected, _ = bridge.energy_and_gradient(x)
-    for worker in bridge._pools[torch.float64].workers:
+    for worker in bridge._pool.workers:
         os.kill(worker.process.pid, signal.SIGKILL)
     with pytest.raises(EvaluationError, match="died"):
         bridge.energy_and_gradient(x)
     torch.testing.assert_close(bridge.energy_and_gradient(x)[0], expected)
 
 
-def test_worker_that_hangs_is_reported():
+@pytest.mark.parametrize("batch", [7, 20_000], ids=["few", "more than the socket holds"])
+def test_worker_that_hangs_is_reported(batch):
     bridge = term()
-    x = batch_last(positions())
-    bridge.energy_and_gradient(x)
-    pool = bridge._pools[torch.float64]
+    bridge.energy_and_gradient(batch_last(positions()))
+    pool = bridge._pool
     pool.timeout = 0.5
     for worker in pool.workers:
         os.kill(worker.process.pid, signal.SIGSTOP)
     with pytest.raises(EvaluationError, match="did not answer"):
-        bridge.energy_and_gradient(x)
+        bridge.energy_and_gradient(batch_last(positions(batch)))
+
+
+def test_worker_that_hangs_from_its_start_is_reported(monkeypatch):
+    started = []
+
+    class Waiting(worker_process.subprocess.Popen):
+        def __init__(self, command, **options):
+            started.append(command)
+            super().__init__(["sleep", "600"], **options)
+
+    monkeypatch.setattr(worker_process.subprocess, "Popen", Waiting)
+    bridge = term(timeout=0.5)
+    bridge.xml += " " * 2_000_000
+    with pytest.raises(EvaluationError, match="did not answer"):
+        bridge.energy_and_gradient(batch_last(positions()))
+    assert len(started) == 2
+
+
+def test_threads_share_the_workers():
+    bridge = term()
+    frames = [positions(n) for n in (3, 40, 11, 25)]
+    expected = [bridge.energy_and_gradient(batch_last(x))[0] for x in frames]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda x: bridge.energy_and_gradient(batch_last(x))[0], frames * 5))
+    for value, reference in zip(found, expected * 5, strict=True):
+        torch.testing.assert_close(value, reference, rtol=0, atol=0)
+
+
+def test_forked_process_has_workers_of_its_own():
+    bridge = term()
+    x = batch_last(positions())
+    expected, _ = bridge.energy_and_gradient(x)
+    own = [worker.process.pid for worker in bridge._pool.workers]
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+
+    def in_child():
+        energy, _ = bridge.energy_and_gradient(x)
+        answers.put((energy.tolist(), [worker.process.pid for worker in bridge._pool.workers]))
+        bridge._pool.close()
+
+    child = context.Process(target=in_child)
+    with bridge._turn:  # held at the fork, and never released in the child
+        child.start()
+    child.join(60)
+    energy, others = answers.get()
+    assert energy == expected.tolist()
+    assert not set(own) & set(others)
+    torch.testing.assert_close(bridge.energy_and_gradient(x)[0], expected, rtol=0, atol=0)
+    assert [worker.process.pid for worker in bridge._pool.workers] == own
+
+
+def test_platform_is_measured_once(monkeypatch):
+    measured = []
+    original = _Pool.faster_platform
+
+    def counted(pool, frame):
+        assert np.isfinite(frame).all()
+        measured.append(original(pool, frame))
+        return measured[-1]
+
+    monkeypatch.setattr(_Pool, "faster_platform", counted)
+    bridge = term()
+    frames = positions(50)
+    frames[0, 0, 0] = np.inf
+    for _ in range(2):
+        bridge.energy_and_gradient(batch_last(frames, torch.float32))
+    bridge._pool.close()
+    bridge.energy_and_gradient(batch_last(frames, torch.float32))
+    assert len(measured) == 1
+    assert measured[0] in ("Reference", "CPU")
 
 
 def test_openmm_error_reaches_the_caller():
