@@ -78,12 +78,14 @@ class MolecularCoordinates(nn.Module):
         return torsions.T, stiff.T, log_det + log_slope + log_stretch
 
     def contains(self, x: Float[Tensor, "batch atoms 3"]) -> Tensor:
-        """Whether every stereocentre of x has its handedness: bool [batch]. Where not, x has no weight.
+        """Whether x is in the domain, or an image of it by ``randomise_labels``: bool [batch].
 
-        The ranges see to that but for centres where a ring closes, which a hot sample of a ring torn open can
-        invert: 6 of 10,000 of glucose at 1000 K, none at 300 K.
+        Where not, a sample x has no weight: it shows another stereoisomer, or prochiral labels out of order.
+        The ranges see to both but where a ring closes, which a hot sample of a ring torn open can leave
+        inverted: 27 of 1000 of cycloheptane at 1000 K. x is judged with the labels it has, so that a copy
+        with its labels exchanged does not count.
         """
-        return self.labels.keep_stereo(self.canonicalise(x), self.unbounded.placement)
+        return self.labels.contains(x, self.unbounded.placement)
 
     def canonicalise(self, x: Float[Tensor, "batch atoms 3"]) -> Float[Tensor, "batch atoms 3"]:
         """x with its labels exchanged such that it lies in the fundamental domain."""
@@ -93,7 +95,7 @@ class MolecularCoordinates(nn.Module):
         self, x: Float[Tensor, "batch atoms 3"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "batch atoms 3"]:
         """A uniformly random one of the exp(log_multiplicity) images of each x in the domain."""
-        return self.labels.randomise(x, generator)
+        return self.labels.randomise(x, self.unbounded.placement, generator)
 
     def config(self) -> dict[str, Any]:
         """What ``from_config`` needs beside the state dict, as JSON can hold it."""

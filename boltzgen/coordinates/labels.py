@@ -7,6 +7,7 @@ changes. Rules with larger exchanges act first; what is inside an exchanged bran
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -84,13 +85,30 @@ class LabelRules:
         self, x: Float[Tensor, "batch atoms 3"], placement: Placement
     ) -> Float[Tensor, "batch atoms 3"]:
         """x with labels exchanged into the fundamental domain; unchanged where no rule leads there."""
+        return self._relabelled(x, self.rules, placement)
+
+    def contains(self, x: Float[Tensor, "batch atoms 3"], placement: Placement) -> Tensor:
+        """Whether x is in the domain or is one of its images by rotors and inversions: bool [batch].
+
+        Every exchange that reaches no image (``images`` 1) finds nothing to do, every handed centre has its
+        order, every stereo element its sign. x is taken with the labels it has.
+        """
+        tree = x.permute(2, 1, 0)[:, placement.order]
+        inside = self.keep_stereo(x, placement)
+        for rule in self.rules:
+            if rule.images == 1:
+                inside &= _exchanges(rule, tree, placement) == 0
+        return inside
+
+    def _relabelled(self, x: Tensor, rules: Sequence[LabelRule], placement: Placement) -> Tensor:
+        """x with its skeleton turned and ``rules`` followed until none of them changes anything."""
         order, back = placement.order, placement.back
         tree = x.permute(2, 1, 0)[:, order]
         if len(self.skeletal) > 1:
             tree = self._turn_skeleton(tree, placement)
         for _ in range(MOST_PASSES):
             changed = False
-            for rule in self.rules:
+            for rule in rules:
                 times = _exchanges(rule, tree, placement)
                 changed |= bool((times > 0).any())
                 permutation = back[torch.tensor(rule.permutation, device=x.device)[order]]
@@ -122,9 +140,15 @@ class LabelRules:
         return result
 
     def randomise(
-        self, x: Float[Tensor, "batch atoms 3"], generator: torch.Generator | None
+        self, x: Float[Tensor, "batch atoms 3"], placement: Placement, generator: torch.Generator | None
     ) -> Float[Tensor, "batch atoms 3"]:
-        """A uniformly random one of the exp(log_multiplicity) images of each x in the domain."""
+        """A uniformly random one of the exp(log_multiplicity) images of each x in the domain.
+
+        A permutation may carry the hydrogens of one branch to another in the wrong order: they are put in
+        order again, without which the image would lie outside the configurations that Z counts.
+        """
+        ordering = [rule for rule in self.rules if rule.images == 1]
+        ordered_atoms = {rule.centre for rule in ordering}.union(centre[0] for centre in self.handed)
         for rule in reversed(self.rules):
             if rule.images == 1:
                 continue
@@ -137,6 +161,8 @@ class LabelRules:
             for repeat in range(1, rule.images):
                 turned = turned[:, permutation]
                 x = torch.where(times == repeat, turned, x)
+            if any(rule.permutation[atom] != atom for atom in ordered_atoms):
+                x = self._relabelled(x, ordering, placement)
         return x
 
 

@@ -2,9 +2,12 @@ import math
 
 import pytest
 import torch
+from rdkit import Chem
+from rdkit.Chem import rdForceFieldHelpers
 
 from boltzgen.coordinates.internal import MolecularCoordinates
 from boltzgen.coordinates.labels import LabelRules
+from boltzgen.molecules.stereo import conformer
 from tests.coordinates.frames import coordinates, frames, molecule, samples
 from tests.coordinates.oracles import superposed_deviation
 
@@ -39,6 +42,39 @@ def test_canonical_labels_are_kept_and_found_again_from_random_ones(name):
     images = coords.randomise_labels(x, torch.Generator().manual_seed(0))
     assert (images != x).any()
     assert torch.equal(coords.canonicalise(images), x)
+
+
+@pytest.mark.parametrize("name", ["tert-butylbenzene", "triethylamine", "choline", "diisopropylamide"])
+def test_random_images_keep_the_handedness_of_every_centre_and_the_energy(name):
+    coords, mol = coordinates(name), molecule(name)
+    x = coords.to_positions(*samples(name, 200, 0.5))[0]
+    images = coords.randomise_labels(x, torch.Generator().manual_seed(0))
+    assert coords.contains(x).all()
+    assert coords.contains(images).all()
+    for atom in mol.rdmol.GetAtoms():
+        if atom.GetDegree() == 4:
+            assert torch.equal(volume_sign(atom, images), volume_sign(atom, x))
+    assert mmff_energies(mol, images[:10]) == pytest.approx(mmff_energies(mol, x[:10]), abs=1e-6)
+    log_det, log_det_again = coords.from_positions(x)[2], coords.from_positions(images)[2]
+    torch.testing.assert_close(log_det_again, log_det, atol=1e-8, rtol=0)
+
+
+def volume_sign(atom, x):
+    a, b, c = (x[:, n.GetIdx()] - x[:, atom.GetIdx()] for n in atom.GetNeighbors()[:3])
+    return (torch.linalg.cross(a, b) * c).sum(-1).sign()
+
+
+def mmff_energies(mol, x):
+    properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(mol.rdmol)
+    rdmol = Chem.Mol(mol.rdmol)
+    rdmol.RemoveAllConformers()
+    energies = []
+    for row in x.numpy():
+        index = rdmol.AddConformer(conformer(row), assignId=True)
+        energies.append(
+            rdForceFieldHelpers.MMFFGetMoleculeForceField(rdmol, properties, confId=index).CalcEnergy()
+        )
+    return energies
 
 
 @pytest.mark.parametrize("name", ["butane", "tert-butylbenzene", "nitrobenzene", "hydrazine", "guanidinium"])
