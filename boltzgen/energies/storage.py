@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from boltzgen.energies.cluster import ClusterTerm
 from boltzgen.energies.tables import Table
 from boltzgen.energies.term import Term
 from boltzgen.errors import InputError
+from boltzgen.forcefields.foreign_code import without_code
 
 _FORMAT = "boltzgen energy 1"
 _KINDS: dict[str, Any] = {kind.kind: kind for kind in (ClusterTerm, BornTerm, BridgeTerm)}
@@ -30,14 +32,34 @@ def write_terms(path: str | os.PathLike, n_atoms: int, terms: Iterable[Term]) ->
 
 
 def read_terms(path: str | os.PathLike) -> tuple[int, list[Term]]:
-    """Number of atoms and terms. Raises InputError where the file is not one; no code in it is run."""
+    """Number of atoms and terms. Raises InputError where the file is not an energy.
+
+    No code of the file's author is run: torch reads tensors, numbers and strings alone, formulas are parsed
+    here, and the XML of forces that are left to OpenMM may hold no pickled function.
+    """
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise InputError(f"{path} cannot be read as an energy: {str(error).splitlines()[0]}") from error
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        raise InputError(f"{path} cannot be read as an energy: {_first_line(error)}") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise InputError(f"{path} is not an energy saved by this version ({_FORMAT})")
-    return content["n_atoms"], [term_from_state(state) for state in content["terms"]]
+    try:
+        return int(content["n_atoms"]), [_from_file(state, path) for state in content["terms"]]
+    except InputError:
+        raise
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {_first_line(error)}"
+        raise InputError(f"{path} is a damaged energy ({reason}): save it again") from error
+
+
+def _from_file(state: dict[str, Any], path: str | os.PathLike) -> Term:
+    if state["kind"] == BridgeTerm.kind:
+        state = {**state, "xml": without_code(state["xml"], str(path))}
+    return term_from_state(state)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def term_state(term: Term) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import openmm
 
 from boltzgen.errors import InputError
+from boltzgen.forcefields.foreign_code import without_code
 from boltzgen.molecules.molecule import Molecule
 
 MASS_TOLERANCE = 0.1  # dalton, between tables of atomic weights
@@ -17,17 +18,20 @@ MASS_TOLERANCE = 0.1  # dalton, between tables of atomic weights
 def read_system(path: str | Path, release_constraints: bool = False) -> openmm.System:
     """The system of an XML file, free of constraints and boxes.
 
-    Raises InputError: unreadable, a periodic box, a barostat, constraints. ``release_constraints`` removes
-    constraints whose atoms a bond force holds as well; OpenMM leaves these forces out unless it is asked for
+    Raises InputError: unreadable, a force that is code (PythonForce), a number that is none, a periodic box, a
+    barostat, constraints. ``release_constraints`` removes constraints whose atoms a bond force holds as well;
+    OpenMM leaves these forces out unless it is asked for
     ``flexibleConstraints``.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"There is no file '{path}'.")
     try:
-        text = path.read_text()
+        text = without_code(path.read_text(encoding="utf-8"), str(path))
         system = openmm.XmlSerializer.deserialize(text)
-    except (openmm.OpenMMException, ValueError, UnicodeDecodeError) as error:
+    except InputError:
+        raise
+    except (OSError, openmm.OpenMMException, ValueError) as error:
         raise InputError(f"'{path}' is not a serialized OpenMM system: {error}.") from error
     if not isinstance(system, openmm.System):
         raise InputError(f"'{path}' holds an OpenMM {type(system).__name__}, not a System.")

@@ -4,16 +4,17 @@ import multiprocessing
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import openmm
 import pytest
 import torch
 
-from boltzgen.energies import worker_process
+from boltzgen.energies import Energy, worker_process
 from boltzgen.energies.bridge import BridgeTerm, _Pool
 from boltzgen.energies.compiler import compile_system
-from boltzgen.errors import EvaluationError
+from boltzgen.errors import EvaluationError, InputError
 
 from .forces import N_ATOMS, harmonic_bond, particles
 from .oracle import assert_equal_to_openmm, batch_last
@@ -169,3 +170,37 @@ def test_openmm_error_reaches_the_caller():
     bridge = BridgeTerm("bridge", openmm.XmlSerializer.serialize(system), workers=1)
     with pytest.raises(EvaluationError, match="nonsense"):
         bridge.energy_and_gradient(batch_last(positions()))
+
+
+def pull(state) -> tuple[float, np.ndarray]:
+    x = state.getPositions(asNumpy=True)._value
+    return float((x**2).sum()), -2 * x
+
+
+def python_system() -> openmm.System:
+    system = particles()
+    system.addForce(openmm.PythonForce(pull))
+    return system
+
+
+@pytest.mark.filterwarnings("ignore:PythonForce")
+def test_function_of_the_program_itself_is_bridged(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    energy = compile_system(python_system(), compiled=False)
+    x = batch_last(positions())
+    torch.testing.assert_close(energy(x), (x**2).sum((0, 1)))
+
+
+@pytest.mark.filterwarnings("ignore:PythonForce")
+def test_function_in_a_saved_energy_is_refused(tmp_path):
+    compile_system(python_system(), compiled=False).save(tmp_path / "energy.pt")
+    with pytest.raises(InputError, match="PythonForce"):
+        Energy.load(tmp_path / "energy.pt")
+
+
+def test_saved_energy_keeps_its_bridge(tmp_path):
+    with pytest.warns(UserWarning, match="CustomCentroidBondForce"):
+        energy = compile_system(bridged_system(), compiled=False)
+    energy.save(tmp_path / "energy.pt")
+    x = batch_last(positions())
+    torch.testing.assert_close(Energy.load(tmp_path / "energy.pt", compiled=False)(x), energy(x))

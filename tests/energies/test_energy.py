@@ -104,10 +104,23 @@ def test_saved_energy_is_the_same_energy(tmp_path):
     torch.testing.assert_close(again(x), energy(x), rtol=0, atol=0)
 
 
+class Foreign:
+    """A class that torch does not unpickle."""
+
+
 def test_file_that_is_no_energy_is_refused(tmp_path):
+    energy = compile_system(forces.system_with(forces.gbsa_obc), compiled=False)
+    energy.save(tmp_path / "energy.pt")
+    whole = torch.load(tmp_path / "energy.pt", weights_only=True)
+    (state,) = whole["terms"]
     (tmp_path / "text").write_text("hello")
     torch.save({"a": 1}, tmp_path / "other.pt")
-    for name in ("text", "other.pt", "missing"):
+    torch.save({"format": whole["format"], "n_atoms": Foreign()}, tmp_path / "foreign.pt")
+    torch.save({"format": whole["format"], "n_atoms": 3}, tmp_path / "short.pt")
+    torch.save({**whole, "terms": [{**state, "kind": "unheard of"}]}, tmp_path / "kind.pt")
+    torch.save({**whole, "terms": [{"kind": "born", "name": "b"}]}, tmp_path / "lacking.pt")
+    names = ["text", "other.pt", "foreign.pt", "short.pt", "kind.pt", "lacking.pt", "missing"]
+    for name in names:
         with pytest.raises(InputError, match=name):
             Energy.load(tmp_path / name)
 

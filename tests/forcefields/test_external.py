@@ -105,3 +105,54 @@ def test_parameters_that_give_no_energy_are_refused(molecule):
     system.addForce(bonds)
     with pytest.raises(InputError, match="nan"):
         require_finite_energy(system, molecule, "The system")
+
+
+class RunsWhenRead:
+    """A function whose pickle creates a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+    def __call__(self, state):
+        return 0.0, np.zeros((9, 3))
+
+
+def nothing(xml):
+    return xml
+
+
+def in_a_comment(xml):
+    return xml.replace("<Forces>", "<Forces><!-- > ").replace("</Forces>", "--></Forces>")
+
+
+def by_numbers(xml):
+    return xml.replace("PythonForce", "Python&#70;orce")
+
+
+def nested(xml):
+    start, end = xml.index("<Force "), xml.index("</Forces>")
+    outer = '<Force type="CustomCVForce" version="1" forceGroup="0" energy="a">'
+    return (
+        f'{xml[:start]}{outer}<CollectiveVariables><CollectiveVariable name="a">{xml[start:end]}'
+        f"</CollectiveVariable></CollectiveVariables></Force>{xml[end:]}"
+    )
+
+
+@pytest.mark.parametrize("disguise", [nothing, in_a_comment, by_numbers, nested])
+def test_code_in_a_file_is_not_run(tmp_path, molecule, disguise):
+    system = openmm.System()
+    for mass in molecule.masses:
+        system.addParticle(mass)
+    system.addForce(openmm.PythonForce(RunsWhenRead(tmp_path / "ran")))
+    xml = openmm.XmlSerializer.serialize(system)
+    (tmp_path / "ran").unlink(missing_ok=True)
+    (tmp_path / "system.xml").write_text(disguise(xml))
+    if disguise is in_a_comment:  # no force at all to one who reads XML by its rules
+        assert read_system(tmp_path / "system.xml").getNumForces() == 0
+    else:
+        with pytest.raises(InputError, match="PythonForce"):
+            read_system(tmp_path / "system.xml")
+    assert not (tmp_path / "ran").exists()
