@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -73,11 +73,20 @@ def build_coordinates(
             "give frames of one stereoisomer."
         )
     x, source = with_images(x, graph, flexible, ordered, placement, groups)
-    groups = [_with_ranges(group, _azimuths(placement, group, x), group.centre in handed) for group in groups]
+    sided = {frozenset((b, c)) for _, b, c, _ in molecule.stereo.double_bonds.tolist()}
+    groups = [
+        _with_ranges(
+            group,
+            _azimuths(placement, group, x),
+            group.centre in handed,
+            frozenset((zmatrix.axis[group.centre], group.centre)) in sided,
+        )
+        for group in groups
+    ]
     groups = [_with_closure_seam(zmatrix, group, x) for group in groups]
     seams = {group.centre: group.low for group in groups}
     folds = [_with_seam(rule, seams[rule.centre]) if rule.kind == "rotor" else rule for rule in folds]
-    labels = LabelRules(skeletal, fixed_centres, _sorted(rules + folds), _stereo(molecule))
+    labels = LabelRules(skeletal, fixed_centres, _sorted(rules + folds), *_stereo(molecule))
     x = labels.canonicalise(x, placement)
     coordinates = MolecularCoordinates(zmatrix, groups, labels)
     energies = None if reduced_energies is None else torch.as_tensor(reduced_energies).double()[source]
@@ -119,9 +128,13 @@ def _rings(molecule: Molecule) -> list[tuple[int, ...]]:
     return [tuple(ring) for ring in Chem.GetSymmSSSR(Chem.Mol(molecule.rdmol))]
 
 
-def _stereo(molecule: Molecule) -> tuple[tuple[int, int, int, int, int], ...]:
-    centres, signs = molecule.stereo.centres.tolist(), molecule.stereo.handedness.tolist()
-    return tuple((a, b, c, d, sign) for (a, b, c, d), sign in zip(centres, signs, strict=True))
+def _stereo(molecule: Molecule) -> Iterator[tuple[tuple[int, int, int, int, int], ...]]:
+    """Stereocentres and double bonds of ``molecule`` as ``LabelRules`` takes them."""
+    stereo = molecule.stereo
+    for elements, signs in ((stereo.centres, stereo.handedness), (stereo.double_bonds, stereo.cis)):
+        yield tuple(
+            (a, b, c, d, sign) for (a, b, c, d), sign in zip(elements.tolist(), signs.tolist(), strict=True)
+        )
 
 
 def _sorted(rules: Sequence[LabelRule]) -> tuple[LabelRule, ...]:
@@ -141,8 +154,11 @@ def _azimuths(placement: Placement, group: Group, x: Tensor) -> Tensor:
     return placement.azimuths(tree, int(placement.back[group.centre]), indices)
 
 
-def _with_ranges(group: Group, azimuths: Tensor, handed: bool) -> Group:
-    """``group`` with the seam of its torsion and the bounds of its gaps, from azimuths [m, frames]."""
+def _with_ranges(group: Group, azimuths: Tensor, handed: bool, sided: bool) -> Group:
+    """``group`` with the seam of its torsion and the bounds of its gaps, from azimuths [m, frames].
+
+    ``handed``: its centre keeps its handedness; ``sided``: its bond is a double bond, cis or trans.
+    """
     torsion, gaps = group.torsion_value(azimuths), group.gap_values(azimuths)
     if group.gaps == "convex" and not (handed and bool((gaps < math.pi - MARGIN).all())):
         group = group.changed(gaps="simplex")
@@ -155,10 +171,10 @@ def _with_ranges(group: Group, azimuths: Tensor, handed: bool) -> Group:
     if group.fold > 1:
         resultant = torch.exp(1j * group.fold * torsion).sum()
         return group.changed(low=float(resultant.angle()) / group.fold - 0.5 * group.width)
-    if group.torsion == "double":
+    if group.torsion == "double" or sided:
         centre = float(torch.exp(1j * torsion).sum().angle())
         for flat in (0.0, math.pi):
-            if abs(math.remainder(centre - flat, TURN)) < PLANAR:
+            if abs(math.remainder(centre - flat, TURN)) < (math.pi / 2 if sided else PLANAR):
                 centre = flat
         if bool(
             (torch.remainder(torsion - centre + math.pi, TURN) - math.pi).abs().max() < math.pi / 2 - MARGIN

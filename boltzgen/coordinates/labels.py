@@ -57,13 +57,15 @@ class LabelRules:
 
     ``skeletal``: permutations of rings and other parts that only move as a whole, the identity first; the
     first one is taken with which the neighbours of every ``handed`` (centre, neighbours) ascend. ``rules``
-    follow.
+    follow. ``stereo`` (centre, three neighbours, sign of their triple product) and ``double_bonds``
+    (a, b, c, d, +1 where a and d are on one side of b=c, −1 where not) are kept.
     """
 
     skeletal: tuple[tuple[int, ...], ...]
     handed: tuple[tuple[int, ...], ...]
     rules: tuple[LabelRule, ...]
     stereo: tuple[tuple[int, int, int, int, int], ...] = ()
+    double_bonds: tuple[tuple[int, int, int, int, int], ...] = ()
 
     @property
     def log_multiplicity(self) -> float:
@@ -79,6 +81,7 @@ class LabelRules:
             tuple(tuple(centre) for centre in config["handed"]),
             tuple(LabelRule.from_config(rule) for rule in config["rules"]),
             tuple((a, b, c, d, sign) for a, b, c, d, sign in config["stereo"]),
+            tuple((a, b, c, d, sign) for a, b, c, d, sign in config["double_bonds"]),
         )
 
     def canonicalise(
@@ -123,11 +126,15 @@ class LabelRules:
         return _handed(x.permute(2, 1, 0)[:, placement.order], self.handed, placement)
 
     def keep_stereo(self, x: Float[Tensor, "batch atoms 3"], placement: Placement) -> Tensor:
-        """Whether handed centres have their order and stereocentres their sign: bool [batch]."""
+        """Whether handed centres have their order, stereo elements their sign: bool [batch]."""
         kept = self.in_order(x, placement)
         for centre, *others, sign in self.stereo:
             a, b, c = (x[:, other] - x[:, centre] for other in others)
             kept &= (torch.linalg.cross(a, b) * c).sum(-1) * sign > 0
+        for *atoms, sign in self.double_bonds:
+            a, b, c, d = (x[:, atom] for atom in atoms)
+            sides = torch.linalg.cross(a - b, c - b), torch.linalg.cross(d - c, c - b)
+            kept &= (sides[0] * sides[1]).sum(-1) * sign > 0
         return kept
 
     def _turn_skeleton(self, tree: Tensor, placement: Placement) -> Tensor:
