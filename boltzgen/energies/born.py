@@ -24,6 +24,7 @@ from boltzgen.energies.cluster import BLOCK, full
 from boltzgen.energies.native_born import born_kernel
 from boltzgen.energies.tables import Table, pack
 from boltzgen.energies.torch_code import SMALLEST_DIVISOR, torch_function
+from boltzgen.errors import InputError
 
 
 @dataclass
@@ -45,6 +46,21 @@ class BornTerm:
     tables: Mapping[str, Table] = field(default_factory=dict)
 
     kind: ClassVar[str] = "born"
+
+    def __post_init__(self) -> None:
+        if self.parameters.ndim != 2 or self.parameters.shape[1] != len(self.parameter_names):
+            raise InputError(
+                f"{self.name}: parameters of shape {tuple(self.parameters.shape)} given for "
+                f"{len(self.parameter_names)} parameter names; they must be [atoms, names]"
+            )
+
+    def check_atoms(self, n_atoms: int) -> None:
+        """InputError unless there are parameters for ``n_atoms`` atoms."""
+        if len(self.parameters) != n_atoms:
+            raise InputError(
+                f"{self.name} has parameters of {len(self.parameters)} atoms for a molecule of {n_atoms}; "
+                "give one set for each atom"
+            )
 
     @cached_property
     def pairs(self) -> dict[str, Tensor]:

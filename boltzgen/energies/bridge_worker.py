@@ -67,8 +67,8 @@ class Worker:
     def answer(self, question: bytes) -> bytes:
         platform = question[:_NAME].decode().strip()
         n_atoms = self.system.getNumParticles()
-        frames = np.frombuffer(question, dtype=np.float64, offset=_NAME).reshape(-1, n_atoms, 3)
         try:
+            frames = np.frombuffer(question, dtype=np.float64, offset=_NAME).reshape(-1, n_atoms, 3)
             if platform == "?":
                 return b"=" + self.faster(frames[0]).encode()
             results = [self.evaluate(platform, frame) for frame in frames]

@@ -43,6 +43,8 @@ class ClusterTerm:
     ) -> None:
         self.name, self.expression = name, expression
         self.atoms = atoms.to(torch.int64)
+        if self.atoms.ndim != 2:
+            raise InputError(f"{name}: atoms of shape {tuple(atoms.shape)} given; they must be [clusters, m]")
         self.parameter_names = tuple(parameter_names)
         self.parameters = torch.zeros(len(atoms), 0) if parameters is None else parameters
         self.parameters = self.parameters.to(torch.float64)
@@ -107,6 +109,15 @@ class ClusterTerm:
                     particle, axis = divmod(column, 3)
                     forces[axis, :, lanes].index_add_(0, atoms[particle], full(slope, shape, x))
         return energy, forces
+
+    def check_atoms(self, n_atoms: int) -> None:
+        """InputError for an index that is not one of ``n_atoms``."""
+        outside = self.atoms[(self.atoms < 0) | (self.atoms >= n_atoms)]
+        if len(outside):
+            raise InputError(
+                f"{self.name} acts on atom {int(outside[0])}, but there are atoms 0 to {n_atoms - 1} only; "
+                "give force and molecule the same atoms"
+            )
 
     def state(self) -> dict[str, Any]:
         """Arguments that build the term again."""

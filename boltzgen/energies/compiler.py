@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from xml.etree import ElementTree
 
 import openmm
 
@@ -30,6 +32,12 @@ _READERS: dict[type, _Reader] = {
     openmm.GBSAOBCForce: solvation.gbsa_obc,
     openmm.CustomGBForce: solvation.custom_gb,
 }
+_OVER_ALL_PARTICLES = (
+    openmm.NonbondedForce,
+    openmm.CustomNonbondedForce,
+    openmm.GBSAOBCForce,
+    openmm.CustomGBForce,
+)
 # They move particles or the box but add nothing to the energy.
 _WITHOUT_ENERGY = (openmm.CMMotionRemover, openmm.AndersenThermostat)
 
@@ -49,22 +57,26 @@ def compile_system(
     global_parameters: values by name instead of the forces' defaults.
     Forces of a kind not known here are left to OpenMM in worker processes, with a warning.
     Raises InputError for what has no meaning here: periodic boxes, barostats, virtual sites, massless
-    particles, and constraints that are not released.
+    particles, constraints that are not released, forces on particles that are not there, and global
+    parameters that no force has.
     """
+    given = dict(global_parameters or {})
     _check(system, release_constraints)
+    _check_known(given, system.getForces())
     terms: list[Term] = []
     left: list[openmm.Force] = []
     for force in system.getForces():
         if isinstance(force, _WITHOUT_ENERGY):
             continue
         _check_no_box(force)
+        _check_particles(force, system)
         reader = _READERS.get(type(force))
         if reader is None:
             left.append(force)
         else:
-            terms.extend(reader(force, global_parameters or {}))
+            terms.extend(reader(force, given))
     if left:
-        terms.append(_bridge(system, left))
+        terms.append(_bridge(system, left, given))
     return Energy(system.getNumParticles(), terms, compiled=compiled)
 
 
@@ -93,13 +105,54 @@ def _check_no_box(force: openmm.Force) -> None:
         raise InputError(f"{force.getName()} uses a periodic box; only molecules without one can be sampled")
 
 
-def _bridge(system: openmm.System, forces: Sequence[openmm.Force]) -> BridgeTerm:
+def _check_particles(force: openmm.Force, system: openmm.System) -> None:
+    if isinstance(force, _OVER_ALL_PARTICLES) and force.getNumParticles() != system.getNumParticles():
+        raise InputError(
+            f"{force.getName()} has parameters of {force.getNumParticles()} particles in a system of "
+            f"{system.getNumParticles()}; give one set for each"
+        )
+
+
+def _check_known(given: Mapping[str, float], forces: Iterable[openmm.Force]) -> None:
+    if not given:
+        return
+    known = {
+        str(parameter.get("name")) for force in forces for parameter in _global_parameters(_serialized(force))
+    }
+    for name, value in given.items():
+        if name not in known:
+            raise InputError(
+                f"no force has a global parameter {name!r}; there are {', '.join(sorted(known)) or 'none'}"
+            )
+        if not math.isfinite(value):
+            raise InputError(f"global parameter {name!r} is {value}; give a number")
+
+
+def _serialized(force: openmm.Force) -> ElementTree.Element:
+    try:
+        return ElementTree.fromstring(openmm.XmlSerializer.serialize(force))
+    except openmm.OpenMMException as error:  # a function that cannot be pickled
+        raise InputError(
+            f"{force.getName()} cannot be given to OpenMM in another process: {error}"
+        ) from error
+
+
+def _global_parameters(force: ElementTree.Element) -> list[ElementTree.Element]:
+    """Names and defaults of the global parameters of a serialized force, and of forces within it."""
+    return [parameter for block in force.iter("GlobalParameters") for parameter in block]
+
+
+def _bridge(system: openmm.System, forces: Sequence[openmm.Force], given: Mapping[str, float]) -> BridgeTerm:
     """The forces that no reader understands, as a system of their own."""
     rest = openmm.System()
     for i in range(system.getNumParticles()):
         rest.addParticle(system.getParticleMass(i))
     for force in forces:
-        rest.addForce(openmm.XmlSerializer.clone(force))
+        xml = _serialized(force)
+        for parameter in _global_parameters(xml):
+            value = given.get(str(parameter.get("name")), parameter.get("default", 0.0))
+            parameter.set("default", repr(float(value)))
+        rest.addForce(openmm.XmlSerializer.deserialize(ElementTree.tostring(xml, encoding="unicode")))
     names = ", ".join(type(force).__name__ for force in forces)
     warnings.warn(f"{names}: computed by OpenMM itself, hundreds of times slower", stacklevel=3)
     return BridgeTerm(names, openmm.XmlSerializer.serialize(rest))

@@ -25,11 +25,15 @@ class Energy(torch.nn.Module):
 
     It computes in the precision and on the device of the positions. A conformation whose energy or gradient
     is not finite (coincident atoms, NaN or infinite positions) has energy +inf and gradient zero.
+    Raises InputError for terms of other atoms than the ``n_atoms``.
     """
 
     def __init__(self, n_atoms: int, terms: Sequence[Term], compiled: str | bool = "auto") -> None:
         super().__init__()
         self.n_atoms = n_atoms
+        for term in terms:
+            if isinstance(term, NativeTerm):
+                term.check_atoms(n_atoms)
         self.terms = _with_unique_names(terms)
         if compiled not in ("auto", True, False):
             raise InputError(f"compiled must be 'auto', True or False, not {compiled!r}")

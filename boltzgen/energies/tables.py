@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from boltzgen.errors import InputError
+
 
 @dataclass(frozen=True)
 class Table:
@@ -22,6 +24,14 @@ class Table:
     lower: tuple[float, ...]
     spacing: tuple[float, ...]
     periodic: bool = False
+
+    def __post_init__(self) -> None:
+        shape, axes = tuple(self.coefficients.shape), len(self.lower)
+        if len(self.spacing) != axes or len(shape) != 2 * axes or len(set(shape[axes:])) != 1 or 0 in shape:
+            raise InputError(
+                f"a table of {axes} axes has coefficients of shape {shape}; "
+                "give the cells of each axis, then as many coefficients along each"
+            )
 
     @property
     def dimension(self) -> int:

@@ -31,3 +31,6 @@ class NativeTerm(Term, Protocol):
 
     def native_data(self, dtype: torch.dtype) -> tuple[int, Tensor, Tensor, Tensor]:
         """Count of what the kernel walks over, int32 indices, parameters in this precision, tables."""
+
+    def check_atoms(self, n_atoms: int) -> None:
+        """InputError where the term is not one of a molecule of ``n_atoms``: kernels trust its indices."""

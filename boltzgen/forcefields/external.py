@@ -18,9 +18,9 @@ MASS_TOLERANCE = 0.1  # dalton, between tables of atomic weights
 def read_system(path: str | Path, release_constraints: bool = False) -> openmm.System:
     """The system of an XML file, free of constraints and boxes.
 
-    Raises InputError: unreadable, a force that is code (PythonForce), a number that is none, a periodic box, a
-    barostat, constraints. ``release_constraints`` removes constraints whose atoms a bond force holds as well;
-    OpenMM leaves these forces out unless it is asked for
+    Raises InputError: unreadable, a force that is code (PythonForce), a number that is none, a periodic box,
+    a barostat, constraints. ``release_constraints`` removes constraints whose atoms a bond force holds as
+    well; OpenMM leaves these forces out unless it is asked for
     ``flexibleConstraints``.
     """
     path = Path(path)

@@ -204,3 +204,29 @@ def test_saved_energy_keeps_its_bridge(tmp_path):
     energy.save(tmp_path / "energy.pt")
     x = batch_last(positions())
     torch.testing.assert_close(Energy.load(tmp_path / "energy.pt", compiled=False)(x), energy(x))
+
+
+@pytest.mark.filterwarnings("ignore:.*computed by OpenMM itself")
+def test_global_parameters_reach_bridged_forces():
+    """A force's own parameter and one of a force within it."""
+    inner = openmm.CustomBondForce("s*r")
+    inner.addGlobalParameter("s", 3.0)
+    inner.addBond(0, 1, [])
+    force = openmm.CustomCVForce("a*k")
+    force.addGlobalParameter("k", 2.0)
+    force.addCollectiveVariable("a", inner)
+    system = particles()
+    system.addForce(force)
+    x = batch_last(positions())
+    usual = compile_system(system, compiled=False)(x)
+    given = compile_system(system, compiled=False, global_parameters={"k": 8.0, "s": -1.5})(x)
+    torch.testing.assert_close(given, -2 * usual)
+    with pytest.raises(InputError, match="there are k, s"):
+        compile_system(system, global_parameters={"b": 1.0})
+
+
+def test_function_that_cannot_be_sent_is_refused():
+    system = particles()
+    system.addForce(openmm.PythonForce(lambda state: pull(state)))
+    with pytest.raises(InputError, match="another process"):
+        compile_system(system)

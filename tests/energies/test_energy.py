@@ -1,5 +1,6 @@
 """The energy as a torch function: autograd, bad positions, storage, machine code or none; and the target."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -261,3 +262,70 @@ def test_positions_of_another_molecule_are_refused(compiled):
     for shape in [(3, forces.N_ATOMS - 1, 2), (forces.N_ATOMS, 3, 2)]:
         with pytest.raises(InputError, match="shape"):
             energy.energy_and_gradient(torch.zeros(shape))
+
+
+def bond_beyond(system):
+    force = openmm.HarmonicBondForce()
+    force.addBond(0, forces.N_ATOMS, 0.1, 1000.0)
+    system.addForce(force)
+
+
+def atom_before(system):
+    force = openmm.CustomExternalForce("x^2")
+    force.addParticle(-1, [])
+    system.addForce(force)
+
+
+def one_particle_less(kind):
+    def change(system):
+        force = kind()
+        for _ in range(forces.N_ATOMS - 1):
+            force.addParticle(0.1, 0.2, 0.3)
+        system.addForce(force)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        bond_beyond,
+        atom_before,
+        one_particle_less(openmm.GBSAOBCForce),
+        one_particle_less(openmm.NonbondedForce),
+    ],
+)
+def test_forces_on_other_particles_are_refused(change):
+    system = forces.particles()
+    change(system)
+    with pytest.raises(InputError, match=r"atom|particles"):
+        compile_system(system)
+
+
+def test_file_with_other_atoms_is_refused(tmp_path):
+    for make in (forces.nonbonded, forces.gbsa_obc, forces.cmap):
+        compile_system(forces.system_with(make), compiled=False).save(tmp_path / "energy.pt")
+        content = torch.load(tmp_path / "energy.pt", weights_only=True)
+        torch.save({**content, "n_atoms": forces.N_ATOMS - 1}, tmp_path / "fewer.pt")
+        with pytest.raises(InputError, match="atoms"):
+            Energy.load(tmp_path / "fewer.pt")
+    (state, *others) = content["terms"]
+    state["tables"]["map"]["coefficients"] = state["tables"]["map"]["coefficients"][0]
+    torch.save({**content, "terms": [state, *others]}, tmp_path / "table.pt")
+    with pytest.raises(InputError, match="table"):
+        Energy.load(tmp_path / "table.pt")
+
+
+def test_parameters_of_an_implicit_solvent_must_have_names():
+    (term,) = compile_system(forces.system_with(forces.gbsa_obc), compiled=False).terms.values()
+    with pytest.raises(InputError, match="parameter names"):
+        dataclasses.replace(term, parameters=term.parameters[:, :2])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_global_parameters_must_be_numbers_of_a_force(value):
+    system = forces.system_with(forces.custom_bond)
+    with pytest.raises(InputError, match="'stregnth'; there are strength"):
+        compile_system(system, global_parameters={"stregnth": 5.0})
+    with pytest.raises(InputError, match="give a number"):
+        compile_system(system, global_parameters={"strength": value})
