@@ -90,7 +90,19 @@ def _with_offsets(force: openmm.NonbondedForce, given: Globals) -> tuple[list[li
         name, exception, *scales = force.getExceptionParameterOffset(index)
         for column, scale in enumerate(scales):
             exceptions[exception][2 + column] += constants[name] * number(scale)
+    for index, (_, sigma, epsilon) in enumerate(particles):
+        _require_lengths(force, f"atom {index}", sigma, epsilon)
+    for i, j, _, sigma, epsilon in exceptions:
+        _require_lengths(force, f"the exception of atoms {i} and {j}", sigma, epsilon)
     return particles, exceptions
+
+
+def _require_lengths(force: openmm.NonbondedForce, where: str, sigma: float, epsilon: float) -> None:
+    if sigma < 0 or epsilon < 0:
+        raise InputError(
+            f"{force.getName()}: {where} has sigma {sigma:g} nm and epsilon {epsilon:g} kJ/mol; "
+            "neither may be negative"
+        )
 
 
 def custom_nonbonded(force: openmm.CustomNonbondedForce, given: Globals) -> list[ClusterTerm]:

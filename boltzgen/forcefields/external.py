@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,6 +13,7 @@ from boltzgen.errors import InputError
 from boltzgen.forcefields.foreign_code import without_code
 from boltzgen.molecules.molecule import Molecule
 
+_WORDS = ("name", "type", "energy", "openmmVersion")  # may look like a number, even like inf or nan
 MASS_TOLERANCE = 0.1  # dalton, between tables of atomic weights
 
 
@@ -45,19 +47,23 @@ def read_system(path: str | Path, release_constraints: bool = False) -> openmm.S
 def _require_numbers(given: ElementTree.Element, understood: ElementTree.Element, path: Path) -> None:
     """OpenMM reads a word in the place of a number as 0: compare with what it writes for what it read."""
     for key, value in given.attrib.items():
-        if _is_number(understood.get(key, value)) and not _is_number(value):
-            raise InputError(f"'{path}' has {key}=\"{value}\" in <{given.tag}>: give a number.")
-    if len(given) == len(understood):
-        for child, counterpart in zip(given, understood, strict=True):
-            _require_numbers(child, counterpart, path)
+        meant = key not in _WORDS and _parses(understood.get(key, ""))
+        if meant and not (_parses(value) and math.isfinite(float(value))):
+            raise InputError(f"'{path}' has {key}=\"{value}\" in <{given.tag}>: give a finite number.")
+    for tag in {child.tag for child in given}:
+        # what OpenMM reads it writes in the same order; it adds elements that the file may leave out
+        counterparts = understood.findall(tag)
+        for place, child in enumerate(given.findall(tag)):
+            if counterparts:
+                _require_numbers(child, counterparts[min(place, len(counterparts) - 1)], path)
 
 
-def _is_number(text: str) -> bool:
+def _parses(text: str) -> bool:
     try:
         float(text)
     except ValueError:
         return False
-    return True
+    return "_" not in text  # digit groups are Python's own
 
 
 def _require_free(system: openmm.System, path: Path) -> None:

@@ -52,9 +52,13 @@ FIRST_ONLY, LAST_ONLY = ("ACE",), ("NME", "NHE")
 
 
 def is_sequence(text: str) -> bool:
-    """Whether ``text`` reads as residue names joined by dashes, like ACE-ALA-NME."""
+    """Whether ``text`` reads as residue names joined by dashes, like ACE-ALA-NME; CCC-CCC is a SMILES."""
     names = text.split("-")
-    return len(names) > 1 and all(len(name) == 3 and name.isalnum() and name.isupper() for name in names)
+    return (
+        len(names) > 1
+        and all(len(name) == 3 and name.isalnum() and name.isupper() for name in names)
+        and any(name in RESIDUES or name in ALIASES for name in names)
+    )
 
 
 def read_sequence(sequence: str) -> Chem.Mol:
@@ -155,7 +159,13 @@ def read_pdb(path: str | Path) -> Chem.Mol:
     frames = [_nanometres(pdb.getPositions(frame=k)) for k in range(pdb.getNumFrames())]
     if not any(atom.element is openmm.app.element.hydrogen for atom in topology.atoms()):
         modeller = openmm.app.Modeller(topology, pdb.positions)
-        modeller.addHydrogens(openmm.app.ForceField("amber14/protein.ff14SB.xml"), pH=7.0)
+        try:
+            modeller.addHydrogens(openmm.app.ForceField("amber14/protein.ff14SB.xml"), pH=7.0)
+        except (ValueError, KeyError, openmm.OpenMMException) as error:
+            reason = str(error).split(".")[0]
+            raise InputError(
+                f"'{path}' has no hydrogens and they cannot be added ({reason}): complete the file."
+            ) from error
         topology, frames = modeller.topology, [_nanometres(modeller.positions)]
     rdmol = _matched(topology, path)
     for frame in frames:

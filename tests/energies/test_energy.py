@@ -329,3 +329,19 @@ def test_global_parameters_must_be_numbers_of_a_force(value):
         compile_system(system, global_parameters={"stregnth": 5.0})
     with pytest.raises(InputError, match="give a number"):
         compile_system(system, global_parameters={"strength": value})
+
+
+@pytest.mark.parametrize(("sigma", "epsilon"), [(-0.3, 0.5), (0.3, -0.5)])
+def test_negative_lengths_and_depths_are_refused(sigma, epsilon):
+    force = forces.nonbonded()
+    force.setParticleParameters(4, 0.1, sigma, epsilon)
+    system = forces.particles()
+    system.addForce(force)
+    with pytest.raises(InputError, match=r"atom 4 .* negative"):
+        compile_system(system)
+    force = forces.nonbonded()
+    force.setExceptionParameters(0, 0, 1, 0.0, sigma, epsilon)
+    system = forces.particles()
+    system.addForce(force)
+    with pytest.raises(InputError, match=r"atoms 0 and 1 .* negative"):
+        compile_system(system)

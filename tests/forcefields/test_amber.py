@@ -8,6 +8,7 @@ from boltzgen.errors import InputError
 from boltzgen.forcefields.amber import PROTEIN_XML, SOLVENT_XML, amber_system
 from boltzgen.forcefields.parametrise import parametrise
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.molecules.peptides import is_sequence
 from tests.forcefields.openmm_reference import energies, terms
 
 # openmmtools 0.27.0, AlanineDipeptideImplicit: its starting positions (nm) and its energies by force (kJ/mol)
@@ -83,3 +84,21 @@ def test_a_molecule_without_residues_is_refused():
 def test_a_typed_solvent_belongs_to_its_force_field():
     with pytest.raises(InputError, match="amber99_obc"):
         parametrise(Molecule.from_sequence("ACE-ALA-NME"), "ff14sb", "amber99_obc")
+
+
+def test_a_heavy_atom_file_without_a_template_is_refused(tmp_path):
+    """A backbone without its side chain and without hydrogens: nothing that OpenMM could complete."""
+    molecule = Molecule.from_sequence("ACE-ALA-NME")
+    modeller = openmm.app.Modeller(molecule.to_openmm_topology(), molecule.seed_conformers(1)[0])
+    modeller.delete([a for a in modeller.topology.atoms() if a.name == "CB" or a.element.symbol == "H"])
+    with (tmp_path / "heavy.pdb").open("w") as file:
+        openmm.app.PDBFile.writeFile(modeller.topology, modeller.positions, file)
+    with pytest.raises(InputError, match=r"heavy\.pdb.* hydrogens"):
+        Molecule.from_file(tmp_path / "heavy.pdb")
+
+
+@pytest.mark.parametrize(
+    ("text", "sequence"), [("CCC-CCC", False), ("CCO-CCN", False), ("ACE-XYZ-NME", True), ("XYZ-HIS", True)]
+)
+def test_a_sequence_has_a_residue_that_is_known(text, sequence):
+    assert is_sequence(text) is sequence

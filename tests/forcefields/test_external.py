@@ -91,9 +91,18 @@ def test_unreadable_files_are_named(tmp_path, molecule):
     text = openmm.XmlSerializer.serialize(mmff_system(molecule))
     (tmp_path / "word.xml").write_text(re.sub(r'mass="[\d.]+"', 'mass="heavy"', text, count=1))
     (tmp_path / "deep.xml").write_text(re.sub(r'param1="[-\d.e]+"', 'param1="stiff"', text, count=1))
+    for number in ("nan", "inf", "-nan", "1_000"):
+        (tmp_path / f"{number}.xml").write_text(
+            re.sub(r'param1="[-\d.e]+"', f'param1="{number}"', text, count=1)
+        )
+        with pytest.raises(InputError, match=f'param1="{number}" in <'):
+            read_system(tmp_path / f"{number}.xml")
+    without = re.sub(r"<EnergyParameterDerivatives/>", "", (tmp_path / "deep.xml").read_text())
+    (tmp_path / "lacking.xml").write_text(without)
+    (tmp_path / "bytes.xml").write_bytes(b"\xff\xfe<System")
     (tmp_path / "cut.xml").write_text(text[: len(text) // 2])
     (tmp_path / "other.xml").write_text(openmm.XmlSerializer.serialize(openmm.VerletIntegrator(0.001)))
-    for name in ("word.xml", "deep.xml", "cut.xml", "other.xml", "missing.xml"):
+    for name in ("word.xml", "deep.xml", "lacking.xml", "bytes.xml", "cut.xml", "other.xml", "missing.xml"):
         with pytest.raises(InputError, match=name):
             read_system(tmp_path / name)
 
