@@ -8,7 +8,8 @@ from pathlib import Path
 from rdkit import Chem, rdBase
 
 from boltzgen.errors import InputError
-from boltzgen.molecules.stereo import canonical_smiles, stereoisomers
+from boltzgen.molecules.stereo import canonical_smiles, stereoisomers, without_unknown_marks
+from boltzgen.molecules.symmetry import MolecularGraph
 
 MAX_ATOMS = 120
 MOST_SHOWN_ISOMERS = 16
@@ -83,12 +84,13 @@ def read_file(path: str | Path) -> Chem.Mol:
         raise InputError(f"There is no file '{path}'.")
     records = [_read_record(block, path) for block in _records(path)]
     first = records[0]
+    graph = MolecularGraph.from_rdmol(first)
     for other in records[1:]:
-        same_order = [a.GetAtomicNum() for a in other.GetAtoms()] == [
-            a.GetAtomicNum() for a in first.GetAtoms()
-        ]
-        if not same_order or canonical_smiles(other) != canonical_smiles(first):
-            raise InputError(f"'{path}' holds different molecules: give one molecule (or its conformers).")
+        if MolecularGraph.from_rdmol(other) != graph:
+            raise InputError(
+                f"'{path}' holds different molecules or orders of atoms: give one molecule, or conformers "
+                "of it in one order of atoms."
+            )
         for conformer in other.GetConformers():
             first.AddConformer(conformer, assignId=True)
     isomers = stereoisomers(first)
@@ -117,6 +119,7 @@ def _read_record(block: str, path: Path) -> Chem.Mol:
         rdmol.RemoveAllConformers()
     rdmol = with_hydrogens(rdmol, f"'{path}'")
     if rdmol.GetNumConformers():
+        rdmol = without_unknown_marks(rdmol)
         Chem.AssignStereochemistryFrom3D(rdmol)
     return rdmol
 

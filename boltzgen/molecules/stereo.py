@@ -1,8 +1,9 @@
 """Stereo of a molecule: what its graph leaves open, and what positions in space show.
 
 Energies, distances and weights are blind to reflection, so that stereo is always judged from positions.
-Kept are tetrahedral centres and E/Z bonds. Pyramidal nitrogen, amides, esters and the axial chirality of
-allenes and biaryls are not stereo here: they are sampled or follow from the seed conformers.
+Kept are tetrahedral centres and E/Z bonds. Pyramidal nitrogen, amides, amidinium (whose double bond only the
+drawing places), esters and the axial chirality of allenes and biaryls are not stereo here: they are sampled
+or follow from the seed conformers.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDistGeom
 
+from boltzgen.errors import InputError
+from boltzgen.molecules.symmetry import MolecularGraph, delocalised_groups
 from boltzgen.units import NM_PER_ANGSTROM
 
 MOST_LISTED_ISOMERS = 64
@@ -33,11 +36,15 @@ def stereoisomers(rdmol: Chem.Mol) -> list[Chem.Mol]:
     ``rdmol`` has explicit hydrogens. A molecule without open elements comes back alone, as it is. Up to
     ``MOST_EMBEDDED_ISOMERS`` isomers are tried in three dimensions and the impossible ones dropped (the
     trans bridgeheads of norbornane); at most ``MOST_LISTED_ISOMERS`` are returned, out of the first
-    ``MOST_TRIED_LABELS`` combinations of labels.
+    ``MOST_TRIED_LABELS`` combinations of labels. Raises InputError for a centre that RDKit cannot label: one
+    between rings that differ by cis and trans alone.
     """
+    rdmol = _without_delocalised_stereo(rdmol)
     centres, double_bonds = _unspecified(rdmol)
     if not centres and not double_bonds:
+        _require_labels_for(rdmol)
         return [rdmol]
+    _require_labels_for(_labelled(rdmol, centres, double_bonds, (False,) * len(centres + double_bonds)))
     isomers: dict[str, Chem.Mol] = {}
     choices = itertools.product((False, True), repeat=len(centres) + len(double_bonds))
     for choice in itertools.islice(choices, MOST_TRIED_LABELS):
@@ -57,22 +64,71 @@ def _unspecified(rdmol: Chem.Mol) -> tuple[list[int], list[int]]:
         atom.SetIntProp("_index", atom.GetIdx())
     with rdBase.BlockLogs():
         heavy = Chem.RemoveHs(heavy)
-    unspecified = Chem.StereoSpecified.Unspecified
+    specified = Chem.StereoSpecified.Specified  # wavy and crossed bonds of a mol file are "Unknown": open too
+    delocalised = {bond.GetIdx() for bond in _delocalised_bonds(rdmol)}
     # Without explicit hydrogens the N–H of an aziridine, which inverts, is no centre.
     centres = [
         heavy.GetAtomWithIdx(info.centeredOn).GetIntProp("_index")
         for info in Chem.FindPotentialStereo(heavy)
-        if info.type == Chem.StereoType.Atom_Tetrahedral and info.specified == unspecified
+        if info.type == Chem.StereoType.Atom_Tetrahedral and info.specified != specified
     ]
     # With explicit hydrogens the two sides of an imine C=N–H are told apart.
     double_bonds = [
         info.centeredOn
         for info in Chem.FindPotentialStereo(Chem.Mol(rdmol))
         if info.type == Chem.StereoType.Bond_Double
-        and info.specified == unspecified
+        and info.specified != specified
+        and info.centeredOn not in delocalised
         and not _is_cumulated(rdmol.GetBondWithIdx(info.centeredOn))
     ]
     return centres, double_bonds
+
+
+def _delocalised_bonds(rdmol: Chem.Mol) -> list[Chem.Bond]:
+    """The double bonds of amidinium, carboxylate and the like."""
+    pairs = [(centre, member) for centre, group in delocalised_groups(rdmol) for member in group]
+    bonds = [rdmol.GetBondBetweenAtoms(*pair) for pair in pairs]
+    return [bond for bond in bonds if bond.GetBondType() == Chem.BondType.DOUBLE]
+
+
+def _without_delocalised_stereo(rdmol: Chem.Mol) -> Chem.Mol:
+    """``rdmol`` without labels on double bonds that could be drawn elsewhere; itself if there are none."""
+    labelled = [b.GetIdx() for b in _delocalised_bonds(rdmol) if b.GetStereo() != Chem.BondStereo.STEREONONE]
+    if not labelled:
+        return rdmol
+    rdmol = Chem.Mol(rdmol)
+    for index in labelled:
+        rdmol.GetBondWithIdx(index).SetStereo(Chem.BondStereo.STEREONONE)
+    for bond in rdmol.GetBonds():
+        bond.SetBondDir(Chem.BondDir.NONE)
+    Chem.SetDoubleBondNeighborDirections(rdmol)
+    return rdmol
+
+
+def _require_labels_for(rdmol: Chem.Mol) -> None:
+    """Raises InputError where a carbon or silicon has four unlike neighbours and yet no label."""
+    graph = MolecularGraph.from_rdmol(rdmol)
+    for atom in rdmol.GetAtoms():
+        around = graph.neighbours[atom.GetIdx()]
+        unlike = len(around) == 4 and len({graph.classes[n] for n in around}) == 4
+        labelled = atom.GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED
+        if atom.GetAtomicNum() in (6, 14) and unlike and not labelled:
+            raise InputError(
+                f"Atom {atom.GetIdx()} of '{canonical_smiles(rdmol)}' is a stereocentre by the stereo of its "
+                "branches alone, which RDKit cannot label: give a molecule without such a centre."
+            )
+
+
+def without_unknown_marks(rdmol: Chem.Mol) -> Chem.Mol:
+    """A copy without the wavy and crossed bonds of a mol file, for which no label would be taken."""
+    rdmol = Chem.Mol(rdmol)
+    for bond in rdmol.GetBonds():
+        if bond.GetBondDir() in (Chem.BondDir.UNKNOWN, Chem.BondDir.EITHERDOUBLE):
+            bond.SetBondDir(Chem.BondDir.NONE)
+        if bond.GetStereo() == Chem.BondStereo.STEREOANY:
+            bond.SetStereo(Chem.BondStereo.STEREONONE)
+        bond.ClearProp("_UnknownStereo")
+    return rdmol
 
 
 def _is_cumulated(bond: Chem.Bond) -> bool:
@@ -84,7 +140,7 @@ def _is_cumulated(bond: Chem.Bond) -> bool:
 
 
 def _labelled(rdmol, centres: list[int], double_bonds: list[int], choice: tuple[bool, ...]) -> Chem.Mol:
-    isomer = Chem.Mol(rdmol)
+    isomer = without_unknown_marks(rdmol)
     tags = (Chem.ChiralType.CHI_TETRAHEDRAL_CCW, Chem.ChiralType.CHI_TETRAHEDRAL_CW)
     geometries = (Chem.BondStereo.STEREOCIS, Chem.BondStereo.STEREOTRANS)
     for index, flag in zip(centres, choice, strict=False):
@@ -122,7 +178,7 @@ def smiles_from_positions(rdmol: Chem.Mol, positions: np.ndarray) -> str:
     bare.RemoveAllConformers()
     bare.AddConformer(conformer(positions), assignId=True)
     Chem.AssignStereochemistryFrom3D(bare)
-    return canonical_smiles(bare)
+    return canonical_smiles(_without_delocalised_stereo(bare))
 
 
 def conformer(positions: np.ndarray) -> Chem.Conformer:
@@ -149,7 +205,7 @@ class StereoElements:
 
     @classmethod
     def of(cls, rdmol: Chem.Mol) -> StereoElements:
-        """The elements that ``rdmol`` labels."""
+        """The elements that ``rdmol`` labels, but for double bonds that could be drawn elsewhere."""
         ccw, cw = Chem.ChiralType.CHI_TETRAHEDRAL_CCW, Chem.ChiralType.CHI_TETRAHEDRAL_CW
         centres, handedness = [], []
         for atom in rdmol.GetAtoms():
@@ -163,9 +219,10 @@ class StereoElements:
             centres.append([atom.GetIdx(), *picked])
             handedness.append(-sign if atom.GetChiralTag() == ccw else sign)
         double_bonds, cis = [], []
+        delocalised = {bond.GetIdx() for bond in _delocalised_bonds(rdmol)}
         for bond in rdmol.GetBonds():
             stereo = bond.GetStereo()
-            if stereo <= Chem.BondStereo.STEREOANY:
+            if stereo <= Chem.BondStereo.STEREOANY or bond.GetIdx() in delocalised:
                 continue
             first, last = bond.GetStereoAtoms()
             double_bonds.append([first, bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), last])

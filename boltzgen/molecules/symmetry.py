@@ -1,8 +1,10 @@
 """Symmetry of the molecular graph: which atoms are alike, and the permutations that exchange them.
 
 Two atoms are alike if an automorphism of the graph that keeps elements, isotopes, charges, bond orders and
-stereo labels carries one into the other. Charges and bond orders that only a drawing distinguishes (the two
-oxygens of a carboxylate or nitro group, the nitrogens of an amidinium) are made equal first.
+stereo labels carries one into the other. The labels are those of RDKit's CIP labeler (Hanson et al. 2018),
+which tells cis from trans in a 1,4-disubstituted ring. Charges and bond orders that only a drawing
+distinguishes (the two oxygens of a carboxylate or nitro group, the nitrogens of an amidinium) are made equal
+first.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rdkit import Chem
+from rdkit.Chem import rdCIPLabeler
 
 AROMATIC_ORDER = 1.5
 MOST_SEARCH_STEPS = 20_000
@@ -29,7 +32,7 @@ class MolecularGraph:
     def from_rdmol(cls, rdmol: Chem.Mol) -> MolecularGraph:
         """Graph of a molecule with explicit hydrogens and assigned stereo."""
         rdmol = Chem.Mol(rdmol)
-        Chem.AssignStereochemistry(rdmol, cleanIt=False, force=True)
+        rdCIPLabeler.AssignCIPLabels(rdmol)
         charges = {atom.GetIdx(): atom.GetFormalCharge() for atom in rdmol.GetAtoms()}
         orders = {
             _pair(b.GetBeginAtomIdx(), b.GetEndAtomIdx()): (
@@ -37,20 +40,21 @@ class MolecularGraph:
             )
             for b in rdmol.GetBonds()
         }
-        for centre, group in _delocalised_groups(rdmol):
+        stereo = {_pair(b.GetBeginAtomIdx(), b.GetEndAtomIdx()): _cip_label(b) for b in rdmol.GetBonds()}
+        for centre, group in delocalised_groups(rdmol):
             for member in group:
                 charges[member] = 0
                 orders[_pair(centre, member)] = AROMATIC_ORDER
+                stereo[_pair(centre, member)] = ""
         atoms = tuple(
             (
                 atom.GetAtomicNum(),
                 atom.GetIsotope(),
                 charges[atom.GetIdx()],
-                atom.GetProp("_CIPCode") if atom.HasProp("_CIPCode") else "",
+                _cip_label(atom),
             )
             for atom in rdmol.GetAtoms()
         )
-        stereo = {_pair(b.GetBeginAtomIdx(), b.GetEndAtomIdx()): str(b.GetStereo()) for b in rdmol.GetBonds()}
         return cls(atoms, {pair: (order, stereo[pair]) for pair, order in orders.items()})
 
     @property
@@ -199,7 +203,7 @@ class _Search:
         return False
 
 
-def _delocalised_groups(rdmol: Chem.Mol) -> list[tuple[int, list[int]]]:
+def delocalised_groups(rdmol: Chem.Mol) -> list[tuple[int, list[int]]]:
     """(centre, members) of groups whose members differ in the drawing only."""
     groups = []
     for atom in rdmol.GetAtoms():
@@ -219,6 +223,10 @@ def _delocalised_groups(rdmol: Chem.Mol) -> list[tuple[int, list[int]]]:
         if cationic and atom.GetAtomicNum() == 6 and len(nitrogens) > 1 and not atom.GetIsAromatic():
             groups.append((atom.GetIdx(), nitrogens))
     return groups
+
+
+def _cip_label(element: Chem.Atom | Chem.Bond) -> str:
+    return element.GetProp("_CIPCode") if element.HasProp("_CIPCode") else ""
 
 
 def _pair(i: int, j: int) -> tuple[int, int]:

@@ -46,6 +46,23 @@ def test_open_stereo_is_refused_with_the_choices(smiles, isomers):
     assert sorted(molecule.smiles for molecule in Molecule.stereoisomers(smiles)) == sorted(isomers)
 
 
+def test_a_centre_between_a_cis_and_a_trans_ring_is_open_and_refused():
+    with pytest.raises(InputError, match=r"Atom 1 .* a stereocentre by the stereo of its branches"):
+        Molecule.from_smiles("CC([C@H]1CC[C@@H](C)CC1)[C@H]1CC[C@H](C)CC1")
+    Molecule.from_smiles("CC([C@H]1CC[C@@H](C)CC1)[C@H]1CC[C@@H](C)CC1")
+    with pytest.raises(InputError, match="leaves stereo open"):
+        Molecule.from_smiles("C[C@H](O)C(O)[C@@H](C)O")
+
+
+@pytest.mark.parametrize("smiles", ["CC(N)=[NH+]C", "C/C(N)=[NH+]/C", "C/C(N)=[NH+]\\C", "C[NH+]=C(N)NC"])
+def test_the_double_bond_of_an_amidinium_has_no_side(smiles):
+    molecule = Molecule.from_smiles(smiles)
+    assert len(molecule.stereo.double_bonds) == 0
+    assert "/" not in molecule.smiles
+    seeds = molecule.seed_conformers(4, seed=1)
+    assert {molecule.smiles_from_positions(x) for x in seeds} == {molecule.smiles}
+
+
 def test_a_long_list_of_choices_is_cut():
     with pytest.raises(InputError, match="and 48 or more others") as caught:
         Molecule.from_smiles("CC(O)C(F)C(O)C(F)C(O)C(F)C(O)C(F)C")
@@ -111,6 +128,64 @@ def test_flat_mol_block_counts_by_its_marks(tmp_path):
     molecule = Molecule.from_file(tmp_path / "flat.mol")
     assert molecule.smiles == "C[C@H](N)C(=O)O"
     assert molecule.rdmol.GetNumConformers() == 0
+
+
+def flat_block(smiles, mark):
+    """A flat mol block with its middle bond crossed, or the first bond of its second atom wavy."""
+    rdmol = Chem.MolFromSmiles(smiles)
+    rdDepictor.Compute2DCoords(rdmol)
+    if mark == "crossed":
+        rdmol.GetBondWithIdx(1).SetStereo(Chem.BondStereo.STEREOANY)
+        return Chem.MolToMolBlock(rdmol)
+    lines = Chem.MolToMolBlock(rdmol).split("\n")
+    row = next(k for k, line in enumerate(lines) if line.startswith(("  1  2  1", "  2  1  1")))
+    lines[row] = "  2  1  1  4"
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("smiles", "mark"), [("C[C@H](F)Cl", "wavy"), ("C/C=C/Cl", "crossed"), ("C/C=C/Cl", "wavy")]
+)
+def test_wavy_and_crossed_bonds_leave_stereo_open(tmp_path, smiles, mark):
+    (tmp_path / "open.mol").write_text(flat_block(smiles, mark))
+    with pytest.raises(InputError, match="leaves stereo open") as caught:
+        Molecule.from_file(tmp_path / "open.mol")
+    assert smiles in str(caught.value)
+
+
+def test_positions_count_more_than_a_wavy_bond(tmp_path):
+    write_sdf(tmp_path / "wavy.sdf", embedded("C[C@H](F)Cl"))
+    text = (tmp_path / "wavy.sdf").read_text()
+    assert "  2  3  1  0" in text
+    for line in ("  2  3  1  0", "  2  3  1  1", "  2  3  1  6"):
+        text = text.replace(line, "  2  3  1  4")
+    (tmp_path / "wavy.sdf").write_text(text)
+    assert Molecule.from_file(tmp_path / "wavy.sdf").smiles == "C[C@H](F)Cl"
+
+
+def test_records_with_atoms_in_another_order_are_refused(tmp_path):
+    rdmol = embedded("CCOCC=O", n=2)
+    write_sdf(tmp_path / "same.sdf", rdmol)
+    assert Molecule.from_file(tmp_path / "same.sdf").rdmol.GetNumConformers() == 2
+    # Carbons exchanged: the same elements in the same order, the same SMILES, other bonds.
+    order = list(range(rdmol.GetNumAtoms()))
+    order[0], order[4] = order[4], order[0]
+    other = Chem.RenumberAtoms(rdmol, order)
+    for name, second in (("carbons", other), ("centres", mirrored(embedded("C[C@H](F)CC[C@@H](F)C")))):
+        first = rdmol if name == "carbons" else embedded("C[C@H](F)CC[C@@H](F)C")
+        write_sdf(tmp_path / f"{name}.sdf", first)
+        text = (tmp_path / f"{name}.sdf").read_text()
+        write_sdf(tmp_path / f"{name}.sdf", second)
+        (tmp_path / f"{name}.sdf").write_text(text + (tmp_path / f"{name}.sdf").read_text())
+        with pytest.raises(InputError, match="orders of atoms"):
+            Molecule.from_file(tmp_path / f"{name}.sdf")
+
+
+def mirrored(rdmol):
+    """The mirror image: of a meso molecule the same molecule, but with its centres exchanged."""
+    for conformer in rdmol.GetConformers():
+        conformer.SetPositions(conformer.GetPositions() * [1.0, 1.0, -1.0])
+    return rdmol
 
 
 def test_files_that_are_refused(tmp_path):

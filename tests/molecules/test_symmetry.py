@@ -93,6 +93,14 @@ def test_a_stereocentre_with_two_alike_branches_of_opposite_stereo_is_no_rotor()
     assert graph_of("CC(=O)N([C@H](F)C)[C@H](F)C").rotor(1, 3) is not None
 
 
+@pytest.mark.parametrize(("second", "alike"), [("@@", True), ("@", False)])
+def test_cis_and_trans_rings_are_told_apart(second, alike):
+    graph = graph_of(f"O([C@H]1CC[C@@H](C)CC1)[C@H]1CC[C{second}H](C)CC1")
+    first_ring, other_ring = (n for n in graph.neighbours[0])
+    assert (graph.classes[first_ring] == graph.classes[other_ring]) == alike
+    assert (graph.automorphism({0: 0, first_ring: other_ring}) is not None) == alike
+
+
 def test_bridges_are_the_bonds_in_no_ring():
     molecule = Molecule.from_smiles("CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O")
     graph = MolecularGraph.from_rdmol(molecule.rdmol)
