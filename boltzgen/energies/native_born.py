@@ -27,8 +27,7 @@ static T* scratch(int64_t size) {
   if (size > room) {
     free(memory);
     memory = static_cast<T*>(aligned_alloc(64, sizeof(T) * size));
-    if (!memory) abort();
-    room = size;
+    room = memory ? size : 0;
   }
   return memory;
 }
@@ -54,6 +53,7 @@ class _Printer:
             "  const int32_t* everything = k->atoms;",
             "  const int32_t* kept = k->atoms + 2 * all;",
             f"  T* values = scratch(({2 * n_values} * n + {2 * n_sums} * all) * LANES);",
+            "  if (!values) return 1;",
             f"  T* slopes = values + {n_values} * plane;",
             f"  T* stored = slopes + {n_values} * plane;",
             f"  for (int64_t i = 0; i < {2 * n_values} * plane; ++i) values[i] = T(0);",
@@ -81,7 +81,16 @@ class _Printer:
             )
             body += self._over_pairs(kind, [], [f"by_r += {by_r};"])
         return "\n".join(
-            [prelude(dtype), *self.tables.sources.values(), _SCRATCH, KERNEL_HEAD, *body, "}", ""]
+            [
+                prelude(dtype),
+                *self.tables.sources.values(),
+                _SCRATCH,
+                KERNEL_HEAD,
+                *body,
+                "  return 0;",
+                "}",
+                "",
+            ]
         )
 
     def _sum(self, m: int, kind: str, outputs: list[Node]) -> list[str]:

@@ -49,7 +49,8 @@ _TEMPLATES = {
 }
 
 
-KERNEL_HEAD = """extern "C" void run(
+# It returns 1 where there is no memory.
+KERNEL_HEAD = """extern "C" int run(
     const Kernel* k, const T* __restrict x, T* __restrict f, T* __restrict e) {"""
 
 LANE_LOOP = ["#pragma omp simd", "for (int l = 0; l < LANES; ++l) {"]
@@ -92,7 +93,7 @@ static const T LARGEST = {largest};
 {renamed}INLINE T min_(T a, T b) {{ return a < b ? a : b; }}
 INLINE T max_(T a, T b) {{ return a > b ? a : b; }}
 struct Kernel {{
-  void (*run)(const Kernel*, const T*, T*, T*);
+  int (*run)(const Kernel*, const T*, T*, T*);
   int64_t count;
   int64_t n_atoms;
   const int32_t* atoms;
@@ -126,7 +127,10 @@ extern "C" int evaluate(const Kernel* kernels, int64_t n_kernels, int64_t n_atom
     double total[LANES] = {0};
     for (int64_t k = 0; k < n_kernels; ++k) {
       alignas(64) T energy[LANES] = {0};
-      kernels[k].run(kernels + k, x, f, energy);
+      if (kernels[k].run(kernels + k, x, f, energy)) {
+        free(x);
+        return 1;
+      }
       for (int lane = 0; lane < LANES; ++lane) total[lane] += energy[lane];
     }
     // comparisons with NaN are false: what is not finite gets +inf and no gradient
@@ -251,6 +255,7 @@ def cluster_kernel(
         *indented(3, inside),
         "    }",
         "  }",
+        "  return 0;",
         "}",
     ]
     return "\n".join([*lines, ""])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import hashlib
 import os
@@ -29,7 +30,8 @@ _FLAGS = [
     "-freciprocal-math",
     "-ffp-contract=fast",
 ]
-_WIDE = ["-mprefer-vector-width=512"]
+# A compiler that lacks an option gets fewer.
+_FLAG_SETS: tuple[list[str], ...] = ([*_FLAGS, "-mprefer-vector-width=512"], _FLAGS, [])
 _TIMEOUT = 300  # seconds
 
 
@@ -70,7 +72,14 @@ def cache_folder() -> Path:
 
 @cache
 def _temporary_folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="boltzgen-"))
+    folder = Path(tempfile.mkdtemp(prefix="boltzgen-"))
+    atexit.register(_remove, folder, os.getpid())
+    return folder
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # not at the end of a forked child
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @cache
@@ -90,36 +99,55 @@ def _machine() -> str:
 def load_libraries(sources: Sequence[str]) -> list[ctypes.CDLL]:
     """A library for each source, those not on disk compiled side by side.
 
-    Raises EvaluationError with the compiler's message where it fails.
+    A file that cannot be loaded is compiled anew once. Raises EvaluationError with the compiler's message
+    where it fails.
     """
     with ThreadPoolExecutor(max_workers=max(1, min(len(sources), os.cpu_count() or 1))) as pool:
         paths = list(pool.map(_compiled, sources))
-    return [_loaded(path) for path in paths]
+    return [_load(source, path) for source, path in zip(sources, paths, strict=True)]
+
+
+def _load(source: str, path: Path) -> ctypes.CDLL:
+    try:
+        return _loaded(path)
+    except OSError:  # a damaged file, or one of another system that shares the folder
+        try:
+            path.unlink(missing_ok=True)
+            return _loaded(_compiled(source))
+        except OSError as error:
+            raise EvaluationError(f"the compiled energy {path} cannot be loaded: {error}") from error
 
 
 @cache
 def _loaded(path: Path) -> ctypes.CDLL:
-    try:
-        return ctypes.CDLL(str(path))
-    except OSError as error:
-        raise EvaluationError(f"the compiled energy {path} cannot be loaded ({error}): delete it") from error
+    return ctypes.CDLL(str(path))
 
 
 def _compiled(source: str) -> Path:
-    digest = hashlib.sha256("\0".join([source, _machine(), *_FLAGS, *_WIDE]).encode()).hexdigest()
-    target = cache_folder() / f"energy-{digest[:32]}.so"
-    if target.exists():
-        return target
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+    try:
+        folder, machine = cache_folder(), _machine()
+        targets = [folder / f"energy-{_digest(source, machine, flags)}.so" for flags in _FLAG_SETS]
+        for target in targets:
+            if target.exists():
+                return target
+        return _compile(source, targets)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise EvaluationError(f"the C++ compiler could not run: {error}") from error
+
+
+def _digest(source: str, machine: str, flags: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join([source, machine, *_PORTABLE, *flags]).encode()).hexdigest()[:32]
+
+
+def _compile(source: str, targets: Sequence[Path]) -> Path:
+    """Compiles with the first set of flags that the compiler takes, into the target of this set."""
+    message = ""
+    with tempfile.TemporaryDirectory(dir=targets[0].parent) as folder:
         file, made = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
         file.write_text(source)
-        message = ""
-        for flags in ([*_FLAGS, *_WIDE], _FLAGS, []):  # a compiler that lacks an option gets fewer
+        for target, flags in zip(targets, _FLAG_SETS, strict=True):
             command = [str(find_compiler()), *_PORTABLE, *flags, str(file), "-o", str(made), "-lm"]
-            try:
-                done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT)
-            except (OSError, subprocess.TimeoutExpired) as error:
-                raise EvaluationError(f"the C++ compiler could not run: {error}") from error
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT)
             if done.returncode == 0:
                 os.replace(made, target)  # whole or not at all, whoever else compiles the same
                 return target
