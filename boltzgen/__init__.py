@@ -12,10 +12,20 @@ _PUBLIC = {
     "InputError": "boltzgen.errors",
     "Molecule": "boltzgen.molecules.molecule",
     "compile_system": "boltzgen.energies.compiler",
+    "load_model": "boltzgen.training.checkpoint",
     "load_system": "boltzgen.systems",
     "sample": "boltzgen.workflows.sample",
 }
-__all__ = ["BoltzmannTarget", "Ensemble", "InputError", "Molecule", "compile_system", "load_system", "sample"]
+__all__ = [
+    "BoltzmannTarget",
+    "Ensemble",
+    "InputError",
+    "Molecule",
+    "compile_system",
+    "load_model",
+    "load_system",
+    "sample",
+]
 
 if TYPE_CHECKING:
     from boltzgen.energies.compiler import compile_system
@@ -24,6 +34,7 @@ if TYPE_CHECKING:
     from boltzgen.errors import InputError
     from boltzgen.molecules.molecule import Molecule
     from boltzgen.systems import load_system
+    from boltzgen.training.checkpoint import load_model
     from boltzgen.workflows.sample import sample
 
 

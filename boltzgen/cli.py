@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
-from boltzgen.errors import EvaluationError, InputError
-from boltzgen.report.terminal import ProgressLine, print_summary
+from boltzgen.errors import EvaluationError, InputError, NotConvergedError
+from boltzgen.report.terminal import ProgressLine, print_energies, print_plan, print_summary, print_systems
+from boltzgen.workflows.progress import Stopwatch
 
 if TYPE_CHECKING:
     from boltzgen.workflows.config import SampleConfig
@@ -38,6 +38,9 @@ Solvent = Annotated[
     str | None, typer.Option(help="vacuum, water, obc1, obc2, gbn2 or as the force field offers.")
 ]
 Temperature = Annotated[float, typer.Option("--temperature", "-T", help="Kelvin.")]
+ReleaseConstraints = Annotated[
+    bool, typer.Option("--release-constraints", help="Drop the bond constraints of a system.xml.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random number.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the run's files.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else there.")]
@@ -71,9 +74,7 @@ def sample(
     objective: Annotated[
         str, typer.Option(help="auto, reverse-kl, mass-covering, annealed, walkers or likelihood.")
     ] = "auto",
-    release_constraints: Annotated[
-        bool, typer.Option("--release-constraints", help="Drop the bond constraints of a system.xml.")
-    ] = False,
+    release_constraints: ReleaseConstraints = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be sampled, and about how long it takes.")
     ] = False,
@@ -96,12 +97,18 @@ def sample(
             release_constraints=release_constraints,
             training=training_config(objective),
         )
-        if not dry_run:
+        if dry_run:
+            from boltzgen.workflows.plan import plan
+
+            planned = plan(config, Stopwatch(line.show, STARTED))
+        else:
             summary = _run(config, out, line)
-    if dry_run:
-        _print_plan(config, as_json)
-    else:
+    if not dry_run:
         _finish(summary, out, as_json)
+    elif as_json:
+        typer.echo(planned.model_dump_json(indent=2))
+    else:
+        print_plan(Console(), planned)
 
 
 @app.command()
@@ -124,27 +131,23 @@ def energy(
     positions: Annotated[Path, typer.Argument(help="Conformers: .sdf, .npz, .pdb, .dcd, ...")],
     forcefield: ForceField = None,
     solvent: Solvent = None,
+    release_constraints: ReleaseConstraints = False,
     as_json: Json = False,
 ) -> None:
     """Energies of given conformers, force by force."""
-    from boltzgen.report.terminal import print_energies
+    from boltzgen.ensemble_folder import summary_text
     from boltzgen.workflows.energy import conformer_energies
 
-    energies = conformer_energies(molecule, positions, forcefield, solvent)
+    energies = conformer_energies(molecule, positions, forcefield, solvent, release_constraints)
     if as_json:
-        columns = {name: values.tolist() for name, values in energies.terms.items()}
-        typer.echo(
-            json.dumps(
-                {
-                    "molecule": energies.molecule.smiles,
-                    "forcefield": energies.forcefield,
-                    "solvent": energies.solvent,
-                    "terms_kJ_mol": columns,
-                    "energy_kJ_mol": energies.total.tolist(),
-                },
-                indent=2,
-            )
-        )
+        found = {
+            "molecule": energies.molecule.smiles,
+            "forcefield": energies.forcefield,
+            "solvent": energies.solvent,
+            "terms_kJ_mol": energies.terms,
+            "energy_kJ_mol": energies.total,
+        }
+        typer.echo(summary_text(found), nl=False)
     else:
         print_energies(Console(), energies)
 
@@ -155,6 +158,7 @@ def reference(
     temperature: Temperature = 300.0,
     forcefield: ForceField = None,
     solvent: Solvent = None,
+    release_constraints: ReleaseConstraints = False,
     hottest: Annotated[float, typer.Option(help="Highest temperature of a ladder, kelvin.")] = 900.0,
     ladders: Annotated[int, typer.Option(min=2, help="Independent ladders.")] = 32,
     picoseconds: Annotated[float, typer.Option(help="Length of the run on every rung.")] = 400.0,
@@ -166,12 +170,18 @@ def reference(
     with ProgressLine(Console(stderr=True), STARTED) as line:
         from boltzgen.ensemble_folder import require_free_folder
         from boltzgen.systems import load_system
+        from boltzgen.workflows.config import validated
         from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
 
         folder = None if out is None else require_free_folder(out)
-        system = load_system(molecule, forcefield, solvent)
-        config = ReferenceConfig(
-            temperature=temperature, hottest=hottest, ladders=ladders, picoseconds=picoseconds, seed=seed
+        system = load_system(molecule, forcefield, solvent, release_constraints)
+        config = validated(
+            ReferenceConfig,
+            temperature=temperature,
+            hottest=hottest,
+            ladders=ladders,
+            picoseconds=picoseconds,
+            seed=seed,
         )
         found = reference_ensemble(system, config, line.show)
         if folder is not None:
@@ -182,14 +192,12 @@ def reference(
 @app.command()
 def systems() -> None:
     """The molecular systems known by name."""
-    from boltzgen.report.terminal import print_systems
     from boltzgen.systems import describe_system, system_names
 
     print_systems(Console(), {name: describe_system(name) for name in system_names()})
 
 
 def _run(config: SampleConfig, out: Path | None, line: ProgressLine) -> dict[str, Any]:
-    from boltzgen.workflows.progress import Stopwatch
     from boltzgen.workflows.sample import run_sample
 
     watch = Stopwatch(line.show, STARTED)
@@ -209,24 +217,18 @@ def _finish(summary: dict[str, Any], out: Path | None, as_json: bool) -> None:
         raise typer.Exit(EXIT_NOT_CONVERGED)
 
 
-def _print_plan(config: SampleConfig, as_json: bool) -> None:
-    from boltzgen.report.terminal import print_plan
-    from boltzgen.workflows.plan import plan
-
-    planned = plan(config)
-    if as_json:
-        typer.echo(json.dumps(planned.model_dump(), indent=2, ensure_ascii=False))
-    else:
-        print_plan(Console(), planned)
-
-
 def main() -> None:
     """Entry point: one sentence and an exit code for what a person can mend, else a traceback."""
     try:
         app()
     except InputError as error:
-        errors.print(f"boltzgen: {error}", markup=False, highlight=False)
-        raise SystemExit(EXIT_BAD_INPUT) from None
+        _end(error, EXIT_BAD_INPUT)
+    except NotConvergedError as error:
+        _end(error, EXIT_NOT_CONVERGED)
     except EvaluationError as error:
-        errors.print(f"boltzgen: {error}", markup=False, highlight=False)
-        raise SystemExit(EXIT_FAULT) from None
+        _end(error, EXIT_FAULT)
+
+
+def _end(error: Exception, code: int) -> NoReturn:
+    errors.print(f"boltzgen: {error}", markup=False, highlight=False, soft_wrap=True)
+    raise SystemExit(code) from None

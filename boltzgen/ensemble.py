@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boltzgen.errors import InputError
+from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.sampling.importance import (
@@ -77,6 +77,11 @@ class Ensemble:
     ) -> Ensemble:
         """Independent samples of a model with density ``log_prob``, weighted by exp(−u) / q."""
         log_weights = log_importance_weights(reduced_energies, log_prob).cpu()
+        if not bool((log_weights > -math.inf).any()):
+            raise NotConvergedError(
+                f"None of {len(log_weights)} samples of '{molecule.smiles}' has a finite energy:"
+                " the model has learnt nothing; give a larger budget."
+            )
         return cls(
             molecule,
             _numpy(positions, np.float32),

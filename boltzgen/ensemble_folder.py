@@ -23,7 +23,9 @@ from boltzgen.sampling.importance import Estimate, WeightStatistics
 
 ARRAYS, MOLECULE, SUMMARY = "ensemble.npz", "molecule.json", "summary.json"
 CONFORMERS, TRAJECTORY, TOPOLOGY = "conformers.sdf", "trajectory.dcd", "topology.pdb"
-RUN_FILES = (ARRAYS, SUMMARY, "model.safetensors", "config.toml")
+MODEL, CONFIG, REPORT = "model.safetensors", "config.toml", "report.html"
+RUN_FILES = (ARRAYS, MOLECULE, SUMMARY, CONFORMERS, TRAJECTORY, TOPOLOGY, MODEL, CONFIG, REPORT)
+ENSEMBLE_FILES = (ARRAYS, MOLECULE, SUMMARY, CONFORMERS, TRAJECTORY, TOPOLOGY)
 MOST_TRAJECTORY_FRAMES = 10_000
 
 
@@ -33,15 +35,15 @@ def require_free_folder(folder: str | Path, files: Iterable[str] = RUN_FILES) ->
     Raises InputError if it holds one of ``files``, by default any file of a run, or cannot be written to.
     """
     folder = Path(folder)
-    for name in files:
-        if (folder / name).exists():
-            raise InputError(
-                f"{folder} already holds a run ({name}); choose another folder or remove that one."
-            )
     try:
+        there = [name for name in files if (folder / name).exists()]
+        if there:
+            raise InputError(
+                f"{folder} already holds a run ({there[0]}); choose another folder or remove that one."
+            )
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder} cannot be made ({error.strerror}); choose another folder.") from error
+        raise InputError(f"{folder} cannot be used ({error.strerror}); choose another folder.") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"{folder} cannot be written to; choose another folder.")
     return folder
@@ -49,7 +51,7 @@ def require_free_folder(folder: str | Path, files: Iterable[str] = RUN_FILES) ->
 
 def save_ensemble(ensemble: Ensemble, folder: Path) -> None:
     """Write all files to ``folder``, which must hold no run yet."""
-    require_free_folder(folder, (ARRAYS, SUMMARY))
+    require_free_folder(folder, ENSEMBLE_FILES)
     write_whole(folder / ARRAYS, lambda path: _write_arrays(ensemble, path))
     write_whole(folder / MOLECULE, lambda path: path.write_text(ensemble.molecule.to_json()))
     write_whole(folder / CONFORMERS, lambda path: _write_conformers(ensemble, path))

@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class EvaluationError(RuntimeError):
     """A computation that failed through no fault of the input: a dead worker, a lost device (exit code 1)."""
+
+
+class NotConvergedError(RuntimeError):
+    """A run whose results mean nothing at all: one sentence that says why (exit code 3)."""

@@ -82,11 +82,14 @@ def benchmark(smiles: str, arguments: argparse.Namespace) -> dict[str, Any]:
     )
     ensemble = run_sample(config, watch=Stopwatch())
     wall = ensemble.metadata["wall_seconds"]["total"]
+    threads = torch.get_num_threads()
     # The single-threaded trajectory has a core to itself while the reference is made on another.
+    torch.set_num_threads(1)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(openmm_langevin, system, wall)
         reference = reference_ensemble(system, ReferenceConfig(picoseconds=20 if arguments.quick else 200))
         langevin = running.result()
+    torch.set_num_threads(threads)
     return {
         "n_atoms": system.molecule.n_atoms,
         "budget_seconds": budget,
@@ -136,7 +139,8 @@ def agreement(ensemble: Ensemble, reference: Reference) -> dict[str, Any]:
     """Mean energy, torsion histograms and populations of both, and how many standard errors lie between."""
 
     def z_score(ours: Estimate, theirs: Estimate) -> float:
-        return (ours.value - theirs.value) / math.hypot(ours.stderr, theirs.stderr)
+        error = math.hypot(ours.stderr, theirs.stderr)
+        return (ours.value - theirs.value) / error if error > 0 else 0.0
 
     frames = reference.ensemble
     states = find_states(frames.molecule, frames.positions, frames.weights)

@@ -1,7 +1,7 @@
 # Sourced by scripts/quickstart and scripts/test: makes (or brings up to date) the virtual environment in .venv
 # and defines `run`, which starts a program of it.   set_up [EXTRA]
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-environment=${BOLTZGEN_VENV:-$root/.venv}
+environment=$(realpath -m "${BOLTZGEN_VENV:-$root/.venv}")
 
 find_python() {
   local candidate
@@ -23,12 +23,15 @@ set_up() {
   if [ -x "$environment/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
     return
   fi
-  if [ ! -x "$environment/bin/python" ]; then
+  if ! "$environment/bin/python" -m pip --version >/dev/null 2>&1; then
     python=$(find_python)
-    echo "Making a virtual environment in $environment with $("$python" --version) ..."
-    "$python" -m venv "$environment"
+    echo "Making a virtual environment in $environment with $("$python" --version) ..." >&2
+    if ! "$python" -m venv --clear "$environment"; then
+      echo "Python's venv module does not work here; on Debian and Ubuntu: apt install python3-venv" >&2
+      return 1
+    fi
   fi
-  echo "Installing boltzgen and what it needs (some minutes and a few hundred MB the first time) ..."
+  echo "Installing boltzgen and what it needs (the first time some minutes, and up to a few GB) ..." >&2
   "$environment/bin/python" -m pip install --quiet --disable-pip-version-check \
     --constraint "$root/scripts/constraints.txt" torch
   "$environment/bin/python" -m pip install --quiet --disable-pip-version-check \

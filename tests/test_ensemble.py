@@ -167,7 +167,7 @@ def test_a_failed_write_leaves_no_half_file(tmp_path, monkeypatch):
 
 def test_folders_that_cannot_be_used_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be made"):
+    with pytest.raises(InputError, match="cannot be used"):
         require_free_folder(tmp_path / "file")
     (tmp_path / "config.toml").write_text("")
     with pytest.raises(InputError, match=r"config\.toml"):

@@ -64,7 +64,7 @@ def _evaluate(
 
 
 def wrap(angle: Tensor) -> Tensor:
-    """``angle`` moved into [−π, π) by whole turns."""
+    """``angle`` moved into [−π, π) by whole turns; the splines' seam is its lower end."""
     return angle - 2.0 * math.pi * torch.floor(angle / (2.0 * math.pi) + 0.5)
 
 

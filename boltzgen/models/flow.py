@@ -8,7 +8,7 @@ follow, by affine couplings conditional on all torsions and on each other: q(τ,
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -147,7 +147,3 @@ class FlowModel(GenerativeModel):
         torsions, stiff, log_det = self.coordinates.from_positions(x)
         log_p = self.internal_log_prob(Internal(torsions, stiff))
         return log_p - log_det - self.coordinates.log_multiplicity
-
-    def describe(self) -> dict[str, Any]:
-        """What a loader needs to build the same model again, beside its parameters."""
-        return {"model": "flow", **self.config.model_dump()}

@@ -69,12 +69,15 @@ def reverse_kl(
             parameter.requires_grad_(True)
 
     used = torch.nonzero(kept).flatten()
+    info = ReverseKLInfo(x.detach(), u.detach(), log_q.detach(), n - len(used))
+    if not len(used):
+        return torch.full_like(log_q.sum(), torch.nan), info  # nothing to learn from: a bad step
     frozen = Internal(internal.torsions.detach()[used], internal.stiff.detach()[used])
     again, _ = model.inverse(frozen)
     products = [(gradient[used] * value).sum() for gradient, value in zip(gradients, again, strict=True)]
-    surrogate = -torch.stack(products).sum() / max(len(used), 1)
+    surrogate = -torch.stack(products).sum() / len(used)
     if model.coordinates.base.multimodal_indices.numel():
         advantage = (action - action[used].mean()).detach()[used]
         score = model.coordinates.base.log_prob(latent.stiff.detach()[used])
         surrogate = surrogate + (advantage * score).mean()
-    return surrogate, ReverseKLInfo(x.detach(), u.detach(), log_q.detach(), n - len(used))
+    return surrogate, info

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
@@ -59,7 +60,8 @@ class ProgressLine:
         elif progress.stage != self.stage:
             seconds = time.monotonic() - self.started
             note = f": {progress.note}" if progress.note else ""
-            self.console.print(f"[{seconds:6.1f} s] {progress.stage}{note}", markup=False, highlight=False)
+            text = f"[{seconds:6.1f} s] {progress.stage}{note}"
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         self.stage = progress.stage
 
 
@@ -67,21 +69,23 @@ def print_summary(console: Console, summary: dict[str, Any], folder: Path | None
     """The numbers of ``summary.json`` that a person wants first."""
     table = Table(show_header=False, box=None, padding=(0, 2))
     for name, value in summary_rows(summary):
-        table.add_row(name, value)
+        table.add_row(name, escape(value))
     console.print(table)
     if summary.get("main_conformers"):
         console.print(_conformer_table(summary["main_conformers"]))
     for warning in summary["warnings"]:
-        console.print(f"WARNING  {warning}", style="yellow", markup=False, highlight=False)
+        text = f"WARNING  {warning}"
+        console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
     if not summary["converged"]:
         console.print("This run did not converge.", style="bold red")
     if folder is not None:
-        console.print(f"Files in {folder}", highlight=False)
+        console.print(f"Files in {folder}", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_energies(console: Console, energies: ConformerEnergies, most: int = 20) -> None:
     """One line a conformer, one column a force, in kcal/mol; at most ``most`` lines."""
-    table = Table(title=f"{energies.molecule.smiles}, {energies.forcefield}, {energies.solvent}: kcal/mol")
+    title = f"{energies.molecule.smiles}, {energies.forcefield}, {energies.solvent}: kcal/mol"
+    table = Table(title=escape(title))
     table.add_column("conformer", justify="right")
     for name in [*energies.terms, "total"]:
         table.add_column(name, justify="right", overflow="fold")
@@ -105,7 +109,7 @@ def print_plan(console: Console, plan: Plan) -> None:
         ("parameters of the model", f"{plan.n_parameters:,}"),
         ("time", f"about {plan.budget_seconds:.0f} s"),
     ):
-        table.add_row(name, value)
+        table.add_row(name, escape(value))
     console.print(table)
     features = Table(box=None, padding=(0, 2))
     for column in ("coordinate", "atoms", "count"):
@@ -155,5 +159,5 @@ def _conformer_table(conformers: list[dict[str, Any]]) -> Table:
     table.add_column("torsion states")
     for conformer in conformers:
         population, error = 100 * conformer["population"], 100 * conformer["population_stderr"]
-        table.add_row(f"{population:.1f} ± {error:.1f} %", conformer["states"])
+        table.add_row(f"{population:.1f} ± {error:.1f} %", escape(conformer["states"]))
     return table

@@ -105,7 +105,7 @@ def pareto_k(log_weights: Float[Tensor, " samples"]) -> float:
     log_weights = _checked(log_weights)
     n = log_weights.numel()
     n_tail = math.ceil(min(0.2 * n, 3.0 * math.sqrt(n)))
-    if n_tail < 5:
+    if n < 25:
         return math.inf
     largest = log_weights.topk(n_tail + 1).values.flip(0)
     scaled = (largest - largest[-1]).exp()

@@ -62,14 +62,14 @@ class AnnealedConfig(BaseModel):
 class TrainingConfig(BaseModel):
     """Hyperparameters of training: an objective after a likelihood warm-up on thermal frames.
 
-    ``budget_seconds`` bounds the wall time; where ``max_steps`` is given the schedule follows the steps
-    instead and a seed repeats a run exactly.
+    ``budget_seconds`` bounds the wall time of training, by default what a whole run's budget leaves; where
+    ``max_steps`` is given the schedule follows the steps instead and a seed repeats a run exactly.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     objective: Objective = "auto"
-    budget_seconds: PositiveFloat = 300.0
+    budget_seconds: PositiveFloat | None = None
     max_steps: PositiveInt | None = None
     batch_size: PositiveInt = 512
     warmup_share: float = Field(default=0.2, ge=0.0, lt=1.0)

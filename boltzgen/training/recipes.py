@@ -28,12 +28,9 @@ def stages(
     """The stages of ``config.objective``: a likelihood warm-up on ``frames``, where given, comes first.
 
     walkers: the population that objective "walkers" moves; its counts grow as the stages run. "auto" is
-    "walkers" where there is a population, else "reverse-kl". Raises InputError where the objective needs
-    frames or walkers and there are none.
+    "reverse-kl". Raises InputError where the objective needs frames or walkers and there are none.
     """
-    objective: Objective = config.objective
-    if objective == "auto":
-        objective = "reverse-kl" if walkers is None else "walkers"
+    objective: Objective = "reverse-kl" if config.objective == "auto" else config.objective
     if objective == "likelihood":
         if frames is None:
             raise InputError("Objective 'likelihood' learns from frames and there are none; give some.")

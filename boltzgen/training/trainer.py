@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from boltzgen.errors import EvaluationError
+from boltzgen.errors import EvaluationError, InputError
 from boltzgen.sampling.importance import effective_sample_size
 from boltzgen.training.config import TrainingConfig
 
@@ -44,7 +44,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Progress:
-    """What a person watching wants to know. ESS share and reverse KL (nats) are over the last batches."""
+    """What a person watching wants to know. ESS share and reverse KL (nats) are over the last batches.
+
+    The worst hundredth of the samples is left out of the KL.
+    """
 
     stage: str
     fraction: float
@@ -92,7 +95,9 @@ class _Clock:
 
     def __init__(self, config: TrainingConfig) -> None:
         self.start = time.monotonic()
-        self.total = float(config.max_steps or config.budget_seconds)
+        if config.max_steps is None and config.budget_seconds is None:
+            raise InputError("Training needs an end; give budget_seconds or max_steps.")
+        self.total = float(config.max_steps or config.budget_seconds or 0.0)
         self.by_steps = config.max_steps is not None
 
     def used(self, step: int) -> float:
@@ -133,15 +138,15 @@ def _learning_rate_factor(progress: float, steps: int) -> float:
 
 
 def _window_summary(window: Sequence[Tensor]) -> tuple[float, float]:
+    """ESS share of all samples, and the reverse KL of all but the worst hundredth, where clashes are."""
     log_weights = torch.cat(list(window)).double()
+    n = len(log_weights)
     log_weights = log_weights[torch.isfinite(log_weights)]
     if not len(log_weights):
         return 0.0, math.inf
-    share = effective_sample_size(log_weights) / len(log_weights)
-    log_z = float(torch.logsumexp(log_weights, 0)) - math.log(len(log_weights))
-    # A single clash would own the mean: the divergence is that of all but the worst hundredth.
-    usual = log_weights.sort().values[math.ceil(0.01 * len(log_weights)) :]
-    return float(share), log_z - float(usual.mean())
+    log_z = float(torch.logsumexp(log_weights, 0)) - math.log(n)
+    usual = log_weights.sort().values[max(0, math.ceil(0.01 * n) - (n - len(log_weights))) :]
+    return effective_sample_size(log_weights) / n, log_z - float(usual.mean())
 
 
 def train(
@@ -156,6 +161,8 @@ def train(
     50 such steps in a row.
     """
     result = TrainingResult()
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        return result  # a single atom: nothing to learn
     clock = _Clock(config)
     stage_start = 0.0
     total_share = sum(stage.share for stage in stages)
@@ -189,11 +196,13 @@ def _run_stage(
             group["lr"] = stage.learning_rate * _learning_rate_factor(progress, average.steps)
         loss = stage.loss(progress)
         optimizer.zero_grad(set_to_none=True)
-        loss.value.backward()
-        norm = nn.utils.clip_grad_norm_(parameters, config.gradient_norm)
+        sound = bool(torch.isfinite(loss.value))
+        if sound:
+            loss.value.backward()
+            sound = bool(torch.isfinite(nn.utils.clip_grad_norm_(parameters, config.gradient_norm)))
         result.steps += 1
         result.n_dropped += loss.n_dropped
-        if torch.isfinite(norm) and torch.isfinite(loss.value):
+        if sound:
             optimizer.step()
             average.update(model)
             bad_in_a_row = 0

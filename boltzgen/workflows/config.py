@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import get_args
+from typing import Any, TypeVar, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,6 +13,8 @@ from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowConfig
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.training.config import Objective, TrainingConfig
+
+Schema = TypeVar("Schema", bound=BaseModel)
 
 
 class SampleConfig(BaseModel):
@@ -34,9 +36,24 @@ class SampleConfig(BaseModel):
     training: TrainingConfig = TrainingConfig()
 
 
+def validated(schema: type[Schema], **settings: Any) -> Schema:
+    """``schema`` with ``settings``. Raises InputError that names the first setting that cannot be used."""
+    try:
+        return schema.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"'{place}' cannot be {first['input']!r}: {first['msg']}.") from error
+
+
 def default_budget(n_atoms: int) -> float:
     """Wall seconds for a whole run on two cores: 20 s for the smallest molecules, at most half an hour."""
     return min(max(20.0, 50.0 + 22.0 * (n_atoms - 14)), 1800.0)
+
+
+def whole_budget(config: SampleConfig, n_atoms: int) -> float:
+    """Wall seconds for the run: as asked for, or by the size of the molecule."""
+    return config.budget_seconds or default_budget(n_atoms)
 
 
 def config_toml(config: SampleConfig) -> str:
@@ -47,15 +64,12 @@ def config_toml(config: SampleConfig) -> str:
 def read_config(path: str | Path) -> SampleConfig:
     """The run that a TOML file describes. Raises InputError naming what is wrong with it."""
     try:
-        return SampleConfig.model_validate(tomllib.loads(Path(path).read_text()))
+        settings = tomllib.loads(Path(path).read_text())
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); give a TOML file.") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"'{place}' in {path} cannot be used: {first['msg']}.") from error
+    return validated(SampleConfig, **settings)
 
 
 def training_config(objective: str) -> TrainingConfig:
@@ -63,7 +77,7 @@ def training_config(objective: str) -> TrainingConfig:
     names = get_args(Objective)
     if objective not in names:
         raise InputError(f"Objective '{objective}' is not known; give one of {', '.join(names)}.")
-    return TrainingConfig.model_validate({"objective": objective})
+    return validated(TrainingConfig, objective=objective)
 
 
 def require_sane(config: SampleConfig) -> None:

@@ -34,10 +34,14 @@ class ConformerEnergies:
 
 
 def conformer_energies(
-    spec: str, positions: str | Path, forcefield: str | None = None, solvent: str | None = None
+    spec: str,
+    positions: str | Path,
+    forcefield: str | None = None,
+    solvent: str | None = None,
+    release_constraints: bool = False,
 ) -> ConformerEnergies:
     """Energies, in float64, of the conformers in the file ``positions`` (see ``read_positions``)."""
-    system = load_system(spec, forcefield, solvent)
+    system = load_system(spec, forcefield, solvent, release_constraints)
     x = read_positions(system.molecule, Path(positions))
     energy = compile_system(system.system)
     batch_last = torch.as_tensor(x, dtype=torch.float64).permute(2, 1, 0).contiguous()
@@ -68,14 +72,20 @@ def read_positions(molecule: Molecule, path: Path) -> np.ndarray:
 
 
 def _matched_records(molecule: Molecule, path: Path) -> np.ndarray:
+    try:
+        records = list(Chem.SDMolSupplier(str(path), removeHs=False))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read as conformers ({error}).") from error
     frames = []
-    for index, record in enumerate(Chem.SDMolSupplier(str(path), removeHs=False)):
+    for index, record in enumerate(records):
         match = () if record is None else record.GetSubstructMatch(molecule.rdmol)
         if record is None or record.GetNumAtoms() != molecule.n_atoms or len(match) != molecule.n_atoms:
             raise InputError(
                 f"Record {index + 1} of {path} is not '{molecule.smiles}' with all its hydrogens:"
                 " give conformers of the same molecule."
             )
+        if not record.GetConformer().Is3D():
+            raise InputError(f"Record {index + 1} of {path} is a drawing in the plane: give 3D conformers.")
         frames.append(record.GetConformer().GetPositions()[list(match)] * NM_PER_ANGSTROM)
     if not frames:
         raise InputError(f"{path} holds no conformer.")
@@ -83,13 +93,22 @@ def _matched_records(molecule: Molecule, path: Path) -> np.ndarray:
 
 
 def _stored_array(path: Path) -> np.ndarray:
-    loaded = np.load(path, allow_pickle=False)
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as an array ({error}).") from error
     if path.suffix.lower() == ".npy":
-        return np.asarray(loaded, dtype=np.float64)
+        return _numbers(loaded, path)
     with loaded:
         if "positions" not in loaded.files:
             raise InputError(f"{path} has no array 'positions' but {', '.join(loaded.files)}.")
-        return np.asarray(loaded["positions"], dtype=np.float64)
+        return _numbers(loaded["positions"], path)
+
+
+def _numbers(array: np.ndarray, path: Path) -> np.ndarray:
+    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        raise InputError(f"{path} holds something else than finite numbers; give positions in nm.")
+    return array.astype(np.float64)
 
 
 def _trajectory(molecule: Molecule, path: Path) -> np.ndarray:
@@ -98,7 +117,7 @@ def _trajectory(molecule: Molecule, path: Path) -> np.ndarray:
     topology = None if path.suffix.lower() in (".pdb", ".h5") else molecule.to_mdtraj_topology()
     try:
         trajectory = mdtraj.load(str(path), **({} if topology is None else {"top": topology}))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, IndexError, TypeError, ImportError) as error:
         raise InputError(f"{path} cannot be read as a trajectory of '{molecule.smiles}': {error}.") from error
     elements = [atom.element.atomic_number for atom in trajectory.topology.atoms]
     if elements != molecule.atomic_numbers.tolist():

@@ -8,8 +8,8 @@ from rdkit import Chem
 
 from boltzgen.coordinates.description import Feature, describe
 from boltzgen.molecules.molecule import Molecule
-from boltzgen.workflows.config import SampleConfig, default_budget, require_sane
-from boltzgen.workflows.preparation import prepare
+from boltzgen.workflows.config import SampleConfig, require_sane, whole_budget
+from boltzgen.workflows.preparation import prepare, select_device
 from boltzgen.workflows.progress import Stopwatch
 
 BOND_MARKS = {
@@ -46,11 +46,12 @@ class Plan(BaseModel):
     budget_seconds: float
 
 
-def plan(config: SampleConfig) -> Plan:
+def plan(config: SampleConfig, watch: Stopwatch | None = None) -> Plan:
     """The run that ``config`` describes, prepared (seed conformers, short dynamics) but not trained."""
     require_sane(config)
-    generator = torch.Generator().manual_seed(config.seed)
-    prepared = prepare(config, generator, Stopwatch())
+    with torch.random.fork_rng(devices=[]):
+        generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
+        prepared = prepare(config, generator, watch or Stopwatch())
     molecule, coordinates = prepared.system.molecule, prepared.model.coordinates
     multiplicity = torch.exp(torch.as_tensor(coordinates.log_multiplicity, dtype=torch.float64))
     return Plan(
@@ -63,7 +64,7 @@ def plan(config: SampleConfig) -> Plan:
         symmetry_multiplicity=round(float(multiplicity)),
         features=[_planned(molecule, feature) for feature in describe(coordinates)],
         n_parameters=sum(p.numel() for p in prepared.model.parameters()),
-        budget_seconds=config.budget_seconds or default_budget(molecule.n_atoms),
+        budget_seconds=whole_budget(config, molecule.n_atoms),
     )
 
 

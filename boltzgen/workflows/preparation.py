@@ -15,7 +15,7 @@ from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel
 from boltzgen.molecules.molecule import Molecule
-from boltzgen.sampling.frames import ThermalFrames, thermal_frames
+from boltzgen.sampling.frames import FramesConfig, ThermalFrames, thermal_frames
 from boltzgen.systems import MolecularSystem, load_system
 from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.progress import Stopwatch
@@ -49,6 +49,26 @@ class Preparation:
     model: FlowModel
 
 
+def select_device(name: str) -> str:
+    """The device a person names; "auto" is a GPU where there is one. Raises InputError."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    usable = name == "cpu" or name.split(":")[0] == "cuda"
+    try:
+        torch.empty(0, device=name if usable else "nowhere")
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"Device '{name}' cannot be used here; give auto, cpu or cuda.") from error
+    return name
+
+
+def affordable_frames(config: SampleConfig) -> FramesConfig:
+    """``config.frames``, shortened in proportion where the budget is under a minute."""
+    if config.budget_seconds is None:
+        return config.frames
+    share = min(1.0, max(config.budget_seconds / 60.0, 0.1))
+    return config.frames.model_copy(update={"picoseconds": share * config.frames.picoseconds})
+
+
 def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) -> Preparation:
     """Everything before training: molecule, energy, thermal frames, coordinates and an untrained model."""
     with watch.stage("seed conformers"):
@@ -60,9 +80,15 @@ def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) 
     with watch.stage("dynamics", f"{config.frames.ladders} ladders of temperatures"):
         device = generator.device
         masses = torch.as_tensor(molecule.masses).float().to(device)
-        frames = thermal_frames(target, masses, starts.to(device), config.frames, generator)
+        frames = thermal_frames(target, masses, starts.to(device), affordable_frames(config), generator)
     with watch.stage("coordinates"):
-        frames = frames.where(torch.as_tensor(molecule.keeps_stereo(frames.positions.cpu().numpy())))
+        kept = torch.as_tensor(molecule.keeps_stereo(frames.positions.cpu().numpy()))
+        if not kept.any():
+            raise InputError(
+                f"No thermal frame of '{molecule.smiles}' keeps its stereochemistry at"
+                f" {config.temperature} K: give a lower temperature."
+            )
+        frames = frames.where(kept)
         energies = target.reduced_energy(frames.positions).double().cpu()
         coordinates = build_coordinates(molecule, frames.positions.double().cpu(), energies)
         _require_symmetric_energy(target, coordinates, frames.positions[:SYMMETRY_FRAMES], generator)
@@ -76,7 +102,7 @@ def _require_symmetric_energy(
     """Raises InputError where exchanging atoms that the graph calls equivalent changes the energy."""
     images = coordinates.to(x.device).randomise_labels(x, generator)
     change = float((target.reduced_energy(images.double()) - target.reduced_energy(x.double())).abs().max())
-    if change > SYMMETRY_TOLERANCE:
+    if not change <= SYMMETRY_TOLERANCE:
         raise InputError(
             f"Exchanging equivalent atoms changes the energy by up to {change:.2g} kT: give a force field"
             " that has the same parameters for atoms that the molecular graph makes equivalent."

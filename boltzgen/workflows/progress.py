@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class StageProgress:
-    """``fraction`` of the whole run that is done, seconds left where known, and a note in a few words."""
+    """``fraction`` of the stage that is done, seconds left of it, each where known; a note in a few words."""
 
     stage: str
     fraction: float | None = None

@@ -12,6 +12,7 @@ from torch import Tensor
 from boltzgen.energies.compiler import compile_system
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.ensemble import Ensemble
+from boltzgen.errors import InputError
 from boltzgen.evaluation.ladders import ladder_quality
 from boltzgen.sampling.frames import thermal_dynamics
 from boltzgen.sampling.tempering import (
@@ -23,10 +24,12 @@ from boltzgen.sampling.tempering import (
     temperature_ladder,
 )
 from boltzgen.systems import MolecularSystem
-from boltzgen.workflows.preparation import starting_positions
+from boltzgen.workflows.preparation import SEED_CONFORMERS
 from boltzgen.workflows.progress import Report, StageProgress, silent
+from boltzgen.workflows.versions import package_versions
 
 REPORTS = 50
+INVERTED = "{:.2g} % of the frames show another stereoisomer; lower --hottest"
 MAX_DRIFT = 4.0  # of the worst of some tens of observables
 DRIFTED = "the two halves of the run differ in '{}' by over 4 standard errors; give it longer"
 
@@ -39,7 +42,7 @@ class ReferenceConfig(BaseModel):
     temperature: PositiveFloat = 300.0
     hottest: PositiveFloat = 900.0
     ladders: PositiveInt = Field(default=32, ge=2)
-    picoseconds: PositiveFloat = 400.0
+    picoseconds: PositiveFloat = Field(default=400.0, allow_inf_nan=False)
     time_step: PositiveFloat = 0.001
     friction: PositiveFloat = 2.0
     steps_per_swap: PositiveInt = 100
@@ -67,9 +70,17 @@ class Reference:
 def reference_ensemble(
     system: MolecularSystem, config: ReferenceConfig | None = None, report: Report = silent
 ) -> Reference:
-    """Equally weighted frames of ``system`` at ``config.temperature``, worth as many as their errors say."""
+    """Equally weighted frames of ``system`` at ``config.temperature``, worth as many as their errors say.
+
+    Ladders start from embedded conformers. Amides and esters hardly ever turn over in such a run: it keeps
+    those that start cis or trans as they are, and their shares are those of the seeds.
+    """
     began = time.monotonic()
     config = config or ReferenceConfig()
+    if not config.hottest > config.temperature:
+        raise InputError(
+            f"The ladder ends at {config.hottest} K, not above {config.temperature} K: raise --hottest."
+        )
     generator = torch.Generator().manual_seed(config.seed)
     molecule = system.molecule
     target = BoltzmannTarget(compile_system(system.system), config.temperature)
@@ -77,13 +88,15 @@ def reference_ensemble(
     kernel = thermal_dynamics(target, masses, config.time_step, config.friction)
     temperatures = temperature_ladder(config.temperature, config.hottest, molecule.n_atoms)
     exchange = ReplicaExchange(kernel, temperatures, config.ladders, config.steps_per_swap)
-    starts = starting_positions(molecule, config.seed)
+    starts = torch.as_tensor(molecule.seed_conformers(SEED_CONFORMERS, seed=config.seed)).float()
     rounds = max(int(config.picoseconds / config.time_step / config.steps_per_swap), 2 * REPORTS)
     state, _ = exchange.run(exchange.init(starts, generator), max(rounds // 10, 1), generator)
     trajectory = _reported_run(exchange, state, rounds, generator, report)
     energies = trajectory.energies[:, :, 0]
     quality = ladder_quality(molecule, trajectory.positions.numpy(), energies.numpy())
-    converged = abs(quality.drift) <= MAX_DRIFT
+    inverted = float(1.0 - molecule.keeps_stereo(trajectory.positions.flatten(0, 1).numpy()).mean())
+    warnings = [] if abs(quality.drift) <= MAX_DRIFT else [DRIFTED.format(quality.most_drifting)]
+    warnings += [INVERTED.format(100 * inverted)] if inverted > 0 else []
     ensemble = Ensemble.from_frames(
         molecule,
         trajectory.positions.flatten(0, 1),
@@ -101,12 +114,15 @@ def reference_ensemble(
             "n_replaced_walkers": trajectory.replaced,
             "slowest_observable": quality.slowest,
             "largest_drift": quality.drift,
-            "converged": converged,
-            "warnings": [] if converged else [DRIFTED.format(quality.most_drifting)],
+            "share_of_other_stereo": inverted,
+            "converged": not warnings,
+            "warnings": warnings,
+            "device": "cpu",
+            "versions": package_versions(),
             "wall_seconds": {"total": time.monotonic() - began},
         },
     )
-    return Reference(ensemble, config.ladders, ladder_estimate(energies), target.evaluations, converged)
+    return Reference(ensemble, config.ladders, ladder_estimate(energies), target.evaluations, not warnings)
 
 
 def _reported_run(

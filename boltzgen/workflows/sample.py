@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import platform
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,7 @@ import torch
 from torch import Tensor
 
 from boltzgen.ensemble import Ensemble
-from boltzgen.ensemble_folder import require_free_folder, write_whole
-from boltzgen.errors import InputError
+from boltzgen.ensemble_folder import CONFIG, MODEL, REPORT, require_free_folder, write_whole
 from boltzgen.evaluation.convergence import judge, missed_share
 from boltzgen.evaluation.modes import conformer_table, find_states
 from boltzgen.models.flow import Internal
@@ -25,14 +22,16 @@ from boltzgen.sampling.frames import thermal_dynamics
 from boltzgen.training.checkpoint import save_model
 from boltzgen.training.recipes import stages
 from boltzgen.training.trainer import Progress, TrainingResult, train
-from boltzgen.workflows.config import SampleConfig, config_toml, default_budget, require_sane
-from boltzgen.workflows.preparation import Preparation, prepare
+from boltzgen.workflows.config import SampleConfig, config_toml, require_sane, whole_budget
+from boltzgen.workflows.preparation import Preparation, prepare, select_device
 from boltzgen.workflows.progress import Report, StageProgress, Stopwatch, silent
+from boltzgen.workflows.versions import package_versions
 
 SAMPLING_CHUNK = 4096
 MAIN_CONFORMERS = 10
 HISTORY_ROWS = 100
 JUDGED_FRAMES = 4096
+LEAST_TRAINING_SHARE = 0.2
 
 
 def sample(
@@ -74,32 +73,28 @@ def run_sample(
     folder = require_free_folder(out) if out is not None else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        generator = torch.Generator(_device(config.device)).manual_seed(config.seed)
+        generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
         prepared = prepare(config, generator, watch)
         training = _train(config, prepared, generator, watch)
+        if folder is not None:
+            write_whole(folder / CONFIG, lambda path: path.write_text(config_toml(config)))
+            write_whole(folder / MODEL, lambda path: save_model(prepared.model, path))
         ensemble = _draw(config, prepared, generator, watch)
     ensemble = _judged(ensemble, config, prepared, training, watch)
     if folder is not None:
-        _write(ensemble, config, prepared, folder)
+        ensemble.save(folder)
+        write_whole(folder / REPORT, lambda path: path.write_text(report_page(ensemble), encoding="utf-8"))
     return ensemble
-
-
-def _write(ensemble: Ensemble, config: SampleConfig, prepared: Preparation, folder: Path) -> None:
-    """All files of a run; the summary comes last and marks the folder as complete."""
-    write_whole(folder / "config.toml", lambda path: path.write_text(config_toml(config)))
-    write_whole(folder / "model.safetensors", lambda path: save_model(prepared.model, path))
-    write_whole(folder / "report.html", lambda path: path.write_text(report_page(ensemble), encoding="utf-8"))
-    ensemble.save(folder)
 
 
 def _train(
     config: SampleConfig, prepared: Preparation, generator: torch.Generator, watch: Stopwatch
 ) -> TrainingResult:
     model, settings = prepared.model, config.training
-    if settings.max_steps is None:
-        budget = config.budget_seconds or default_budget(prepared.target.n_atoms)
+    if settings.max_steps is None and settings.budget_seconds is None:
+        budget = whole_budget(config, prepared.target.n_atoms)
         rest = budget - watch.elapsed - _sampling_reserve(config, budget)
-        settings = settings.model_copy(update={"budget_seconds": max(rest, 0.2 * budget)})
+        settings = settings.model_copy(update={"budget_seconds": max(rest, LEAST_TRAINING_SHARE * budget)})
 
     def relay(progress: Progress) -> None:
         note = f"{progress.stage}, step {progress.step}"
@@ -118,11 +113,10 @@ def _train(
 
 
 def _walkers(config: SampleConfig, prepared: Preparation, generator: torch.Generator) -> Walkers:
-    """Walkers that go on from the last thermal frame of each ladder."""
+    """Walkers that go on from thermal frames drawn at random."""
     frames = config.frames
-    last = prepared.frames.positions[-frames.ladders :]
     dynamics = thermal_dynamics(prepared.target, prepared.masses, frames.time_step, frames.friction)
-    return Walkers(dynamics, last, config.training.walkers.number, generator)
+    return Walkers(dynamics, prepared.frames.positions, config.training.walkers.number, generator)
 
 
 def _sampling_reserve(config: SampleConfig, budget: float) -> float:
@@ -167,6 +161,7 @@ def _judged(
         "n_energy_evaluations": prepared.target.evaluations,
         "n_training_steps": training.steps,
         "n_dropped_samples": training.n_dropped,
+        "n_bad_training_steps": training.n_bad_steps,
         "n_replaced_walkers": prepared.frames.replaced,
         "training_reached_plateau": training.plateau,
         "training_history": _columns(training),
@@ -178,7 +173,7 @@ def _judged(
         "converged": verdict.converged,
         "warnings": verdict.warnings,
         "wall_seconds": {**watch.seconds, "total": watch.elapsed},
-        "versions": _versions(),
+        "versions": package_versions(),
     }
     return replace(ensemble, metadata=metadata)
 
@@ -200,8 +195,8 @@ def _missed_share(ensemble: Ensemble, prepared: Preparation) -> float:
 
 
 def _columns(training: TrainingResult) -> dict[str, list[float]]:
-    """The history of training, at most some hundred rows of it, by column."""
-    history = training.history[:: max(1, len(training.history) // HISTORY_ROWS)]
+    """The history of training, at most a hundred rows of it, by column."""
+    history = training.history[:: math.ceil(len(training.history) / HISTORY_ROWS) or 1]
     names = ("seconds", "step", "ess_fraction", "reverse_kl")
     return {name: [row[i] for row in history] for i, name in enumerate(names)}
 
@@ -221,18 +216,3 @@ def _main_conformers(ensemble: Ensemble) -> list[dict[str, Any]]:
         }
         for conformer in table.conformers[:MAIN_CONFORMERS]
     ]
-
-
-def _versions() -> dict[str, str]:
-    packages = ("boltzgen-conformers", "torch", "openmm", "rdkit", "numpy", "mdtraj")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"Device '{name}' cannot be used here; give auto, cpu or cuda.") from error
-    return name

@@ -21,8 +21,8 @@ SETTINGS = TrainingConfig(
     learning_rate=5e-3,
     warmup_share=0.0,
     hot_factor=3.0,
-    walkers=WalkersConfig(number=256, steps=2),
-    mass_covering=MassCoveringConfig(particles=256, stages=4, refresh_every=4),
+    walkers=WalkersConfig(number=1024, steps=2),
+    mass_covering=MassCoveringConfig(particles=1024, stages=8, leapfrog=5),
     annealed=AnnealedConfig(samples=4096),
 )
 
@@ -60,8 +60,8 @@ def test_reverse_kl_alone_stays_in_its_mode():
 @pytest.mark.parametrize(
     ("objective", "steps", "changes"),
     [
-        ("walkers", 200, {"hot_factor": 1.0}),
-        ("mass-covering", 200, {}),
+        ("walkers", 300, {"hot_factor": 1.0}),
+        pytest.param("mass-covering", 300, {}, marks=pytest.mark.slow),
         ("annealed", 200, {}),
         ("annealed", 200, {"annealed": AnnealedConfig(samples=4096, trust_region=True)}),
     ],

@@ -21,7 +21,7 @@ from boltzgen.workflows.sample import run_sample
 SHORT = {
     "frames": FramesConfig(ladders=16, picoseconds=2.0),
     "flow": FlowConfig(torsion_couplings=2, torsion_hidden=16, stiff_couplings=2, stiff_hidden=32),
-    "training": TrainingConfig(max_steps=60, batch_size=256),
+    "training": TrainingConfig(objective="reverse-kl", max_steps=60, batch_size=256),
 }
 
 
@@ -98,7 +98,7 @@ def test_a_seed_repeats_a_run_of_fixed_steps(ethanol):
     assert np.array_equal(short_run("CCO").positions, ensemble.positions)
 
 
-@pytest.mark.parametrize("smiles", ["O", "C", "O=C=O", "C#N"])
+@pytest.mark.parametrize("smiles", ["O", "C", "O=C=O", "C#N", "[Na+]"])
 def test_tiny_molecules_work(smiles):
     ensemble = short_run(smiles, n_samples=500)
     assert ensemble.effective_sample_size > 50
