@@ -33,8 +33,8 @@ class Whitening(nn.Module):
 
         The mean is that of all frames; the covariance is pooled over the frames' deviations from the mean of
         their own basin, and shrunk towards its diagonal (``shrunk_covariance``). Each of the ``blocks`` of
-        coordinates is whitened within itself, so that its y depend on it alone; the other coordinates are
-        whitened given all blocks.
+        coordinates is whitened within itself, so that its y depend on it alone (and correlate with those of
+        the other blocks as the blocks do); the other coordinates are whitened given all blocks.
         """
         used = basins >= 0
         raw, basins = raw[:, used].to(self.mean.dtype), basins[used]
@@ -46,12 +46,9 @@ class Whitening(nn.Module):
             centred[:, members] -= raw[:, members].mean(1, keepdim=True)
         free = max(raw.shape[1] - int(basins.unique().numel()), 1)
         covariance = shrunk_covariance(centred, free)
-        for block in blocks:
-            others = [i for other in blocks if other is not block for i in other]
-            covariance[torch.tensor(block)[:, None], torch.tensor(others, dtype=torch.long)] = 0.0
         first = [i for block in blocks for i in block]
         order = torch.tensor(first + sorted(set(range(len(raw))) - set(first)))
-        factor = torch.linalg.cholesky(covariance[order][:, order])
+        factor = _block_factor(covariance[order][:, order], [len(block) for block in blocks])
         triangular = torch.empty_like(factor)
         # y keeps the numbering of the raw coordinates.
         triangular[order[:, None], order] = factor
@@ -71,6 +68,24 @@ class Whitening(nn.Module):
     def whiten(self, raw: Float[Tensor, "stiff batch"]) -> tuple[Float[Tensor, "stiff batch"], Tensor]:
         """y and ln |∂raw/∂y|."""
         return self.inverse @ (raw - self.mean), self.log_det
+
+
+def _block_factor(covariance: Float[Tensor, "k k"], sizes: list[int]) -> Float[Tensor, "k k"]:
+    """Lower-triangular factor of ``covariance``, whose first coordinates are blocks of the given ``sizes``.
+
+    Diagonal by blocks there: L_B; below, the regression on the blocks times L_B and the Cholesky factor of
+    what it leaves (the Schur complement), which is positive definite as ``covariance`` is.
+    """
+    factor, n = torch.linalg.cholesky(covariance), sum(sizes)
+    regression = torch.linalg.solve_triangular(factor[:n, :n], factor[n:, :n], upper=False, left=False)
+    factor[:n, :n] = 0.0
+    start = 0
+    for size in sizes:
+        block = slice(start, start + size)
+        factor[block, block] = torch.linalg.cholesky(covariance[block, block])
+        start += size
+    factor[n:, :n] = regression @ factor[:n, :n]
+    return factor
 
 
 def shrunk_covariance(centred: Float[Tensor, "k frames"], free: int) -> Float[Tensor, "k k"]:

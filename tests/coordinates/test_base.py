@@ -84,6 +84,26 @@ def test_whitening_inverts_itself_and_knows_its_determinant():
     assert (whitening.inverse[[4, 2]][:, [0, 1, 3, 5]] == 0).all()
 
 
+def test_blocks_that_correlate_are_whitened_each_within_itself():
+    generator = torch.Generator().manual_seed(0)
+    common = torch.randn(3, 200_000, dtype=torch.float64, generator=generator)
+    raw = torch.randn(9, 3, dtype=torch.float64, generator=generator) @ common
+    raw = raw + 0.2 * torch.randn(9, 200_000, dtype=torch.float64, generator=generator)
+    whitening = Whitening(9)
+    blocks, rest = [[0, 5, 2], [3, 4]], [1, 6, 7, 8]
+    whitening.fit(raw, torch.zeros(200_000), blocks)
+    y, log_det = whitening.whiten(raw)
+    covariance = torch.cov(y)
+    for block in (*blocks, rest):
+        within = covariance[block][:, block]
+        torch.testing.assert_close(within, torch.eye(len(block)).double(), atol=0.02, rtol=0)
+    assert covariance[rest][:, blocks[0] + blocks[1]].abs().max() < 0.02
+    outside = [1, 3, 4, 6, 7, 8]
+    assert (whitening.inverse[blocks[0]][:, outside] == 0).all()
+    torch.testing.assert_close(torch.linalg.slogdet(whitening.factor)[1], log_det)
+    torch.testing.assert_close(whitening.unwhiten(y)[0], raw)
+
+
 def test_covariance_of_few_frames_is_positive_definite_and_of_many_unbiased():
     generator = torch.Generator().manual_seed(0)
     factor = torch.randn(10, 10, dtype=torch.float64, generator=generator)
