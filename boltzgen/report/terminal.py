@@ -43,7 +43,8 @@ class ProgressLine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bar.stop()
+        if self.bar.live.is_started:
+            self.bar.stop()
 
     def show(self, progress: StageProgress) -> None:
         """Show ``progress``: on a terminal at once, else only the beginnings of stages."""

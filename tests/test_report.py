@@ -1,0 +1,75 @@
+"""What a person sees: the terminal shows SMILES as they are, the page holds the figures and the warnings."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from boltzgen.ensemble import Ensemble
+from boltzgen.molecules.molecule import Molecule
+from boltzgen.report.page import report_page
+from boltzgen.report.terminal import ProgressLine, print_energies, print_summary
+from boltzgen.workflows.energy import ConformerEnergies
+from boltzgen.workflows.progress import StageProgress
+
+
+@pytest.fixture(scope="module")
+def ensemble() -> Ensemble:
+    """Conformers of 3-methylindole with made-up weights, as a run that did not converge would leave them."""
+    molecule = Molecule.from_smiles("Cc1c[nH]c2ccccc12")
+    seeds = torch.as_tensor(molecule.seed_conformers(2, seed=1)).repeat(100, 1, 1)
+    positions = seeds + 0.002 * torch.randn(seeds.shape, generator=torch.Generator().manual_seed(0))
+    u = torch.linspace(0, 5, len(positions))
+    metadata = {
+        "forcefield": "mmff94",
+        "solvent": "vacuum",
+        "converged": False,
+        "warnings": ["only 3 <effective> samples"],
+        "main_conformers": [{"states": "anti", "population": 1.0, "population_stderr": 0.1}],
+        "n_energy_evaluations": 1234,
+        "wall_seconds": {"total": 5.0},
+        "training_history": {
+            "seconds": [1, 2],
+            "step": [1, 2],
+            "ess_fraction": [0.1, 0.2],
+            "reverse_kl": [2, 1],
+        },
+    }
+    return Ensemble.from_samples(molecule, positions.float(), u, -u, 300.0, metadata)
+
+
+def printed(show) -> str:
+    console = Console(file=io.StringIO(), width=100)
+    show(console)
+    return console.file.getvalue()
+
+
+def test_brackets_of_a_smiles_survive_the_terminal(ensemble):
+    text = printed(lambda console: print_summary(console, ensemble.summary(), None))
+    assert ensemble.molecule.smiles in text
+    assert "[nH]" in text
+    assert "did not converge" in text
+    energies = ConformerEnergies(ensemble.molecule, "mmff94", "vacuum", {"bonds": np.ones(3)})
+    assert "[nH]" in printed(lambda console: print_energies(console, energies))
+
+
+def test_the_page_holds_figures_pictures_and_escaped_warnings(ensemble):
+    page = report_page(ensemble)
+    assert page.count("<svg") == 3  # energies, weights, training: indole has no torsion to show
+    assert "only 3 &lt;effective&gt; samples" in page
+    assert "This run did not converge." in page
+    assert f"{ensemble.effective_sample_size:.0f} of 200" in page
+
+
+def test_stages_are_lines_where_there_is_no_terminal():
+    console = Console(file=io.StringIO(), width=60)
+    with ProgressLine(console, 0.0) as line:
+        for fraction in (0.0, 0.5, 1.0):
+            line.show(StageProgress("training", fraction, 10.0, "step 3"))
+        line.show(StageProgress("sampling"))
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == 2
+    assert "training" in lines[0]
+    assert "sampling" in lines[1]
