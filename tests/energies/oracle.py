@@ -35,6 +35,12 @@ def single_force_systems(system: openmm.System) -> list[openmm.System]:
     return copies
 
 
+def interpolates(force: openmm.Force) -> bool:
+    """Whether the force has tables, whose splines OpenMM and this package solve in different ways."""
+    tabulated = hasattr(force, "getNumTabulatedFunctions") and force.getNumTabulatedFunctions() > 0
+    return tabulated or isinstance(force, openmm.CMAPTorsionForce)
+
+
 def batch_last(positions: np.ndarray, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     return torch.tensor(positions, dtype=dtype).permute(2, 1, 0).contiguous()
 

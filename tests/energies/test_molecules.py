@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import openmm
 import pytest
+import torch
 
 from boltzgen.energies.compiler import compile_system
 from boltzgen.forcefields.mmff import mmff_system
@@ -12,7 +12,7 @@ from boltzgen.forcefields.solvent import SOLVENTS
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.systems import build_system, load_system, system_names
 
-from .oracle import assert_equal_to_openmm, single_force_systems
+from .oracle import assert_equal_to_openmm, batch_last, interpolates, single_force_systems
 
 LINES = (Path(__file__).parents[1] / "molecules.smi").read_text().splitlines()
 MOLECULES = {name: smiles for smiles, name in (line.split() for line in LINES if line.strip())}
@@ -27,11 +27,6 @@ def check(system, conformers, compiled, seed=0):
     for part in [*single_force_systems(system), system]:
         tolerance = 1e-7 if any(map(interpolates, part.getForces())) else 1e-9
         assert_equal_to_openmm(compile_system(part, compiled=compiled), part, positions, tolerance)
-
-
-def interpolates(force) -> bool:
-    tabulated = hasattr(force, "getNumTabulatedFunctions") and force.getNumTabulatedFunctions() > 0
-    return tabulated or isinstance(force, openmm.CMAPTorsionForce)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -69,3 +64,18 @@ def test_peptide_force_fields_equal_openmm(forcefield):
     molecule = Molecule.from_sequence("ACE-ALA-NME")
     system = build_system(molecule, forcefield, "obc2").system
     check(system, molecule.seed_conformers(2, seed=2), compiled=True)
+
+
+@pytest.mark.parametrize("name", ["alanine-dipeptide", "aspirin"])
+def test_single_precision_forces_of_thermal_frames_are_good_to_1e_5(name):
+    """Relative to the norm of each frame's forces."""
+    molecule = Molecule.from_smiles(MOLECULES[name])
+    conformers = molecule.seed_conformers(4, seed=1)
+    noise = np.random.default_rng(3).normal(size=(64, *conformers.shape[1:]))
+    frames = np.concatenate([x + 0.003 * noise for x in conformers])
+    x = batch_last(frames, torch.float32)
+    energy = compile_system(mmff_system(molecule), compiled=True)
+    _, single = energy.energy_and_gradient(x)
+    _, double = energy.energy_and_gradient(x.double())
+    error = (single.double() - double).norm(dim=(0, 1)) / double.norm(dim=(0, 1))
+    assert float(error.max()) <= 1e-5
