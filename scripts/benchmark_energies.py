@@ -9,7 +9,8 @@ Float32, batch 1024, after warm-up, best of several repeats, on N threads (defau
    faster of the Reference platform and the CPU platform with N threads (double and single precision);
 2. how the compiled rate scales with the batch, and with the atoms (the table of 1);
 3. peak memory a configuration at 200 atoms and batch 1024 (growth within a fresh process; Linux);
-4. seconds to the first energy of a molecule in a new process: with no library on disk, then with all of them;
+4. seconds to the first energy of a molecule in a new process, start of Python and imports included: with no
+   library on disk, then with all of them;
 5. on a GPU, where there is one: rate at batch 65536 by device events.
 
 Run it on a quiet machine: every rate is wall time.
@@ -32,6 +33,7 @@ from openmm import unit
 
 from boltzgen.energies import Energy
 from boltzgen.energies.compiler import compile_system
+from boltzgen.errors import InputError
 from boltzgen.systems import MolecularSystem, load_system
 
 BATCH = 1024
@@ -46,14 +48,13 @@ SYSTEMS = {
 }
 PROBE_FIRST = """
 import time, torch
-start = time.perf_counter()
 from boltzgen.energies.compiler import compile_system
 from boltzgen.systems import load_system
 molecular = load_system({spec!r})
 x = torch.tensor(molecular.molecule.seed_conformers(1, seed=1), dtype=torch.float32).permute(2, 1, 0)
-middle = time.perf_counter()
+start = time.perf_counter()
 compile_system(molecular.system).energy_and_gradient(x.contiguous())
-print(time.perf_counter() - start, time.perf_counter() - middle)
+print(time.perf_counter() - start)
 """
 PROBE_MEMORY = """
 import openmm, torch
@@ -172,12 +173,19 @@ def probe(source: str, **environment: str) -> list[float]:
 
 
 def first_energy() -> dict[str, float]:
-    """Seconds to the first energy in a new process, imports and force field included."""
+    """Seconds from the start of a new Python to its end after one energy: imports, force field, compilation.
+
+    Without any library on disk (cold), then for another molecule (warm); of these, seconds of compiling.
+    """
+    found = {}
+    molecules = {"cold": "CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O", "warm": "CC(=O)Oc1ccccc1C(=O)O"}
     with tempfile.TemporaryDirectory() as folder:
-        cold = probe(PROBE_FIRST.format(spec="CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O"), BOLTZGEN_CACHE=folder)
-        warm = probe(PROBE_FIRST.format(spec="CC(=O)Oc1ccccc1C(=O)O"), BOLTZGEN_CACHE=folder)
-    names = ("first_energy_cold", "compilation_cold", "first_energy_warm", "compilation_warm")
-    return {f"{name}_seconds": value for name, value in zip(names, [*cold, *warm], strict=True)}
+        for state, spec in molecules.items():
+            start = time.perf_counter()
+            (compilation,) = probe(PROBE_FIRST.format(spec=spec), BOLTZGEN_CACHE=folder)
+            found[f"first_energy_{state}_seconds"] = time.perf_counter() - start
+            found[f"compilation_{state}_seconds"] = compilation
+    return found
 
 
 def memory(atoms: int = 200) -> dict[str, float]:
@@ -206,6 +214,26 @@ def on_gpu(system: MolecularSystem, batch: int = 65536, calls: int = 10) -> dict
     return {"batch": batch, "per_second": calls * batch / (start.elapsed_time(end) * 1e-3)}
 
 
+def read_molecules(path: Path) -> dict[str, tuple[str, str | None, str | None]]:
+    """Systems by name from lines "SMILES name"; without a name the SMILES is it; # starts a comment line."""
+    systems: dict[str, tuple[str, str | None, str | None]] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SystemExit(f"'{path}' cannot be read as a list of molecules: {error}") from error
+    for line in lines:
+        smiles, *rest = line.split(maxsplit=1) or ["#"]
+        if not smiles.startswith("#"):
+            label = name = rest[0].strip() if rest else smiles
+            copy = 2
+            while name in systems:
+                name, copy = f"{label} {copy}", copy + 1
+            systems[name] = (smiles, "mmff94", None)
+    if not systems:
+        raise SystemExit(f"'{path}' names no molecule: write a SMILES and a name on each line")
+    return systems
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--json", type=Path, help="write all figures to this file")
@@ -220,8 +248,7 @@ def main() -> None:
 
     chosen = SYSTEMS
     if arguments.molecules:
-        lines = [line.split() for line in arguments.molecules.read_text().splitlines() if line.strip()]
-        chosen = {name: (smiles, None, None) for smiles, name in lines}
+        chosen = read_molecules(arguments.molecules)
     if arguments.quick and not arguments.molecules:
         chosen = dict(list(chosen.items())[:4])
 
@@ -231,7 +258,12 @@ def main() -> None:
     print(f"{'':34s}atoms   compiled uncompiled  Reference        CPU   ratio force err")
     rows = []
     for name, (spec, forcefield, solvent) in chosen.items():
-        rows.append(measure_system(name, load_system(spec, forcefield, solvent), seconds, repeats))
+        try:
+            system = load_system(spec, forcefield, solvent)
+        except InputError as error:
+            print(f"{name:34s} left out: {error}", flush=True)
+            continue
+        rows.append(measure_system(name, system, seconds, repeats))
     report: dict[str, object] = {"threads": arguments.threads, "batch": BATCH, "systems": rows}
 
     dipeptide = load_system("alanine-dipeptide")
