@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from boltzgen.coordinates.groups import TURN, Group
 from boltzgen.coordinates.internal import MolecularCoordinates
 
 
@@ -14,8 +15,11 @@ class Feature:
     ``kind``: "torsion", "amide", "ester" or "rotor": sampled all round the circle; "double bond": kept on
     its side; "ring": closed by construction; "basins": coordinates of a ring system or nitrogen that start
     from a mixture; "inversion": a nitrogen folded into one of its two mirror images; "handedness": a centre
-    kept; "line": an atom placed in line with a bond. ``atoms``: indices that name it. ``count``: periods of a
-    rotor, basins of a mixture, otherwise 1.
+    kept; "line": an atom placed in line with a bond. "double bond, checked" and "handedness, checked": not
+    held by a range of the coordinates, be it that a ring closes there or that frames leave no room for one,
+    so that samples may lose it, which then have no weight. "double bond, free": without E or Z, and turned
+    all round. ``atoms``: indices that name it. ``count``: periods of a rotor, basins of a mixture,
+    otherwise 1.
     """
 
     kind: str
@@ -30,11 +34,7 @@ def describe(coordinates: MolecularCoordinates) -> list[Feature]:
         Feature(group.torsion or "", tuple(map(int, name.split("-"))), group.fold)
         for group, name in zip(unbounded.soft_groups, coordinates.torsion_names, strict=True)
     ]
-    features += [
-        Feature("double bond", (zmatrix.axis[group.centre], group.centre))
-        for group in unbounded.stiff_groups
-        if group.torsion == "double"
-    ]
+    features += _double_bonds(coordinates)
     features += [Feature("ring", tuple(sorted(pair))) for pair in zmatrix.closures]
     links = unbounded.links()
     for block in coordinates.base.blocks:
@@ -45,6 +45,30 @@ def describe(coordinates: MolecularCoordinates) -> list[Feature]:
         for rule in coordinates.labels.rules
         if rule.kind == "gap"
     ]
-    features += [Feature("handedness", (centre[0],)) for centre in coordinates.labels.handed]
+    held = {group.centre: len(group.children) for group in coordinates.groups if _holds_handedness(group)}
+    features += [
+        Feature("handedness" if held.get(centre) == len(others) else "handedness, checked", (centre,))
+        for centre, *others in coordinates.labels.handed
+    ]
     features += [Feature("line", (atom,)) for atom in range(zmatrix.n_atoms) if zmatrix.linear[atom]]
     return features
+
+
+def _double_bonds(coordinates: MolecularCoordinates) -> list[Feature]:
+    """Bonds that only turn as double bonds do, and those of rings that are E or Z."""
+    sides = {}
+    for group in coordinates.unbounded.stiff_groups:
+        bond = coordinates.zmatrix.axis[group.centre], group.centre
+        if group.torsion == "double" or group.width < TURN:
+            sides[frozenset(bond)] = Feature(
+                "double bond" if group.width < TURN else "double bond, free", bond
+            )
+    for _, b, c, _, _ in coordinates.labels.double_bonds:
+        if (found := sides.get(frozenset((b, c)))) is None or found.kind != "double bond":
+            sides[frozenset((b, c))] = Feature("double bond, checked", (b, c))
+    return list(sides.values())
+
+
+def _holds_handedness(group: Group) -> bool:
+    """Whether no values of the gaps of ``group`` invert its centre, if all neighbours but one are in it."""
+    return group.gaps == "convex" or (group.gaps == "pair" and group.gap_width < TURN)

@@ -23,6 +23,18 @@ def test_features_of_rings_double_bonds_lines_and_inversions():
     assert kinds("hydrazine")["inversion"] == 2
 
 
+def test_what_no_range_holds_is_said():
+    assert kinds("trans-cyclodecene")["double bond"] == 1
+    both = kinds("cyclooctadiene")
+    assert (both["double bond"], both["double bond, checked"]) == (1, 1)
+    assert kinds("ethylene")["double bond"] == 1
+    glucose = kinds("beta-glucose")
+    assert glucose["handedness"] + glucose["handedness, checked"] == 5
+    # The centre before and the centre beyond the bond that the tree leaves out have three children less one.
+    assert glucose["handedness, checked"] >= 1
+    assert kinds("isoleucine")["handedness, checked"] == 0
+
+
 def test_soft_torsions_come_first_with_their_folds():
     coords = coordinates("tert-butylbenzene")
     first = describe(coords)[: coords.n_torsions]
