@@ -1,4 +1,4 @@
-"""The benchmark's own reading and timing; its figures are nobody's business here."""
+"""The energy benchmark reads lists of molecules as people write them and times whole processes."""
 
 import importlib.util
 import time

@@ -132,6 +132,7 @@ def test_forked_process_has_workers_of_its_own():
     with bridge._turn:  # held at the fork, and never released in the child
         child.start()
     child.join(60)
+    assert child.exitcode == 0
     energy, others = answers.get()
     assert energy == expected.tolist()
     assert not set(own) & set(others)
