@@ -13,7 +13,7 @@ from torch import Tensor
 from boltzgen.coordinates.base import StiffBase
 from boltzgen.coordinates.closures import Closures, closure_passes
 from boltzgen.coordinates.equivalence import fold_rules, handed_centres, order_rules, skeletal_permutations
-from boltzgen.coordinates.groups import TURN, Group
+from boltzgen.coordinates.groups import PLANAR, TURN, Group
 from boltzgen.coordinates.images import with_images
 from boltzgen.coordinates.internal import MolecularCoordinates
 from boltzgen.coordinates.labels import LabelRule, LabelRules
@@ -32,7 +32,6 @@ from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.symmetry import MolecularGraph
 
 MARGIN = 0.05  # radians that frames keep from the bounds of a restricted range
-PLANAR = 0.6  # radians from 0 or π within which a double bond counts as flat
 
 
 def build_coordinates(

@@ -10,6 +10,7 @@ from torch import Tensor
 from boltzgen.coordinates.groups import Group
 from boltzgen.coordinates.labels import LabelRule
 from boltzgen.coordinates.placement import Placement
+from boltzgen.coordinates.pyramids import is_pyramidal, pyramid_volume
 from boltzgen.coordinates.zmatrix import ZMatrix
 from boltzgen.molecules.symmetry import MolecularGraph
 
@@ -44,19 +45,14 @@ def handed_centres(graph: MolecularGraph, zmatrix: ZMatrix, frames: Tensor) -> d
     found = {}
     for centre, around in enumerate(graph.neighbours):
         stable = len(around) == 3 and graph.atom_labels[centre][0] in STABLE_PYRAMIDS
-        if len(around) == 4 or (stable and is_pyramidal(graph, centre, frames)):
+        if len(around) == 4 or (stable and _keeps_its_side(graph, centre, frames)):
             found[centre] = ordered_neighbours(graph, zmatrix, placement, first, centre)
     return found
 
 
-def is_pyramidal(graph: MolecularGraph, centre: int, frames: Tensor) -> bool:
+def _keeps_its_side(graph: MolecularGraph, centre: int, frames: Tensor) -> bool:
     """Whether a three-coordinate atom is out of its neighbours' plane in all but 2 % of ``frames``."""
-    a, b, c = (
-        torch.nn.functional.normalize(frames[:, n] - frames[:, centre], dim=-1)
-        for n in graph.neighbours[centre]
-    )
-    volume = (torch.linalg.cross(a, b) * c).sum(-1).abs()
-    return bool((volume < 0.2).double().mean() < 0.02)
+    return is_pyramidal(pyramid_volume(graph, centre, frames), 0.98)
 
 
 def order_rules(
@@ -134,7 +130,7 @@ def _fold(
     turns = graph.is_bridge(axis, centre) and len(graph.neighbours[axis]) > 1 and group.torsion is not None
     if len(children) == 2 and degree == 3 and graph.atom_labels[centre][0] in INVERTING:
         exchange = graph.cycle(centre, children) if _are_branches(graph, centre, children) else None
-        if exchange and is_pyramidal(graph, centre, frames):
+        if exchange and _keeps_its_side(graph, centre, frames):
             rule = LabelRule("gap", centre, children, exchange, low=0.0, width=torch.pi, images=2)
             return group.changed(gap_low=0.0, gap_width=torch.pi), rule
     if not turns or len(children) not in (2, 3) or degree != len(children) + 1:
@@ -142,7 +138,7 @@ def _fold(
     if (
         degree == 3
         and graph.atom_labels[centre][0] in STABLE_PYRAMIDS
-        and is_pyramidal(graph, centre, frames)
+        and _keeps_its_side(graph, centre, frames)
     ):
         return group, None
     permutation = graph.cycle(centre, children, moved=graph.component(centre, without=(axis,)))

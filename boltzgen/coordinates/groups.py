@@ -18,6 +18,7 @@ from torch import Tensor
 
 GapKind = Literal["none", "pair", "convex", "simplex"]
 TURN = 2.0 * math.pi
+PLANAR = 0.6  # radians from 0 or π within which a double bond counts as flat
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,16 @@ chair.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from boltzgen.coordinates.groups import Group
+from boltzgen.coordinates.groups import PLANAR, Group
 from boltzgen.coordinates.labels import LabelRules
 from boltzgen.coordinates.placement import Placement
 from boltzgen.molecules.symmetry import MolecularGraph
 
-FLAT = 0.6  # radians from 0 or π within which a double bond torsion has no handedness of its own
 PROBES = 64  # frames on which it is tried whether an image has the same handedness
 LARGEST_TURNED = 8  # atoms: the many basins of larger rings times their images are more than frames can fill
 
@@ -74,6 +75,6 @@ def _axially_handed(placement: Placement, groups: list[Group], x: Tensor) -> boo
         if group.torsion == "double":
             children = placement.back[torch.tensor(group.children)]
             azimuth = placement.azimuths(tree, int(placement.back[group.centre]), children)
-            if float(torch.sin(group.torsion_value(azimuth)).abs()) > FLAT:
+            if float(torch.sin(group.torsion_value(azimuth)).abs()) > math.sin(PLANAR):
                 return True
     return False

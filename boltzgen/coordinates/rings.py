@@ -13,15 +13,17 @@ import torch
 from torch import Tensor
 
 from boltzgen.coordinates.base import MixtureBlock, StiffBase
+from boltzgen.coordinates.pyramids import is_pyramidal, pyramid_volume
 from boltzgen.coordinates.whitening import shrunk_covariance
+from boltzgen.molecules.dihedrals import dihedrals
 from boltzgen.molecules.symmetry import MolecularGraph
 
-FLAT = 0.2  # radians: smaller ring torsions have no side
+BENT = 0.2  # sine of a ring torsion below which it has no side
 ANTI = 2.0  # radians: larger ones count as extended
 RARE = 0.001  # share of the frames below which a pattern is no basin of its own
 FEWEST = 8  # frames of a basin
 MOST_BASINS = 128
-PYRAMID = 0.25  # triple product of a nitrogen's bond directions beyond which it is pyramidal
+USUALLY = 0.8  # share of frames in which a nitrogen with two basins is out of plane
 POPULATION_VARIANCE = 2.0  # of ln(population) as an estimate of ln Z: 1.4 kT
 SMALLEST_SHARE = 0.03  # of the weight: shared equally by all basins, whatever their free energy
 
@@ -72,15 +74,13 @@ def flexible_rings(rings: list[tuple[int, ...]], x: Tensor) -> list[tuple[int, .
 
 def _mostly_bent(torsions: Tensor) -> Tensor:
     """Which torsions [k] of [k, n] are out of plane in many frames."""
-    return (torch.sin(torsions).abs() > FLAT).double().mean(1) > 0.3
+    return (torch.sin(torsions).abs() > BENT).double().mean(1) > 0.3
 
 
 def ring_torsions(ring: tuple[int, ...], x: Tensor) -> Tensor:
     """Torsions [size, n] about the bonds of ``ring`` at x [n, atoms, 3]."""
-    a, b, c, d = (x[:, torch.tensor(ring).roll(-k)] for k in range(4))
-    axis = torch.nn.functional.normalize(c - b, dim=-1)
-    v, w = torch.linalg.cross(a - b, axis), torch.linalg.cross(d - c, axis)
-    return torch.atan2((torch.linalg.cross(v, w) * axis).sum(-1), (v * w).sum(-1)).T
+    corners = (x[:, torch.tensor(ring).roll(-k)].numpy() for k in range(4))
+    return torch.from_numpy(dihedrals(*corners)).T
 
 
 def _torsion_class(ring: tuple[int, ...], x: Tensor) -> Tensor:
@@ -92,12 +92,8 @@ def _torsion_class(ring: tuple[int, ...], x: Tensor) -> Tensor:
 
 def _pyramid_class(graph: MolecularGraph, nitrogen: int, x: Tensor) -> Tensor:
     """Side [1, n] of its neighbours' plane on which ``nitrogen`` is; 0 where it is flat in many frames."""
-    a, b, c = (
-        torch.nn.functional.normalize(x[:, n] - x[:, nitrogen], dim=-1) for n in graph.neighbours[nitrogen]
-    )
-    volume = (torch.linalg.cross(a, b) * c).sum(-1)
-    pyramidal = (volume.abs() > PYRAMID).double().mean() > 0.8
-    return (volume.sign().long() * pyramidal)[None]
+    volume = pyramid_volume(graph, nitrogen, x)
+    return (volume.sign().long() * is_pyramidal(volume, USUALLY))[None]
 
 
 def classes(features: Tensor) -> Tensor:

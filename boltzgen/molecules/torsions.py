@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 from rdkit import Chem
 
+from boltzgen.molecules.dihedrals import dihedrals
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.symmetry import MolecularGraph
 
@@ -63,10 +64,7 @@ def torsion_values(
             positions[:, list(atoms)].mean(axis=1, dtype=np.float64)
             for atoms in (torsion.start, torsion.axis[:1], torsion.axis[1:], torsion.end)
         ]
-        first, axis, last = points[1] - points[0], points[2] - points[1], points[3] - points[2]
-        normal, far_normal = np.cross(first, axis), np.cross(axis, last)
-        sine = np.linalg.norm(axis, axis=1) * (first * far_normal).sum(axis=1)
-        values[:, column] = wrapped(np.arctan2(sine, (normal * far_normal).sum(axis=1)), torsion.period)
+        values[:, column] = wrapped(dihedrals(*points), torsion.period)
     return values
 
 

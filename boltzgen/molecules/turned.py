@@ -10,6 +10,7 @@ import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdForceFieldHelpers, rdMolTransforms
 
+from boltzgen.molecules.dihedrals import dihedrals
 from boltzgen.molecules.seeds import MINIMISATION_STEPS
 from boltzgen.molecules.stereo import StereoElements, conformer
 from boltzgen.units import KJ_PER_KCAL, NM_PER_ANGSTROM
@@ -52,9 +53,8 @@ def turned_conformers(rdmol: Chem.Mol, seeds: np.ndarray, window: float) -> np.n
         turned = np.array([_turned(rdmol, x, torsion) for x in lowest])
         with rdBase.BlockLogs():
             after, after_energies = _relaxed(rdmol, list(turned))
-        stays = (
-            np.abs(np.angle(np.exp(1j * (_torsion(after, torsion) - _torsion(turned, torsion))))) < np.pi / 3
-        )
+        change = [dihedrals(*(x[:, atom] for atom in torsion)) for x in (after, turned)]
+        stays = np.cos(change[0] - change[1]) > 0.5
         found.append(after[(after_energies < energies.min() + window) & stays & stereo.kept(after)])
     return np.concatenate(found)
 
@@ -78,12 +78,3 @@ def _turned(rdmol: Chem.Mol, x: np.ndarray, torsion: tuple[int, int, int, int]) 
     angle = rdMolTransforms.GetDihedralDeg(placed, *torsion)
     rdMolTransforms.SetDihedralDeg(placed, *torsion, angle + 180.0)
     return placed.GetPositions() * NM_PER_ANGSTROM
-
-
-def _torsion(x: np.ndarray, torsion: tuple[int, int, int, int]) -> np.ndarray:
-    """The dihedral angle [n] of positions [n, atoms, 3]."""
-    a, b, c, d = (x[:, index] for index in torsion)
-    axis = (c - b) / np.linalg.norm(c - b, axis=1, keepdims=True)
-    first, last = np.cross(a - b, axis), np.cross(d - c, axis)
-    across = np.einsum("ni,ni->n", np.cross(first, last), axis)
-    return np.arctan2(across, np.einsum("ni,ni->n", first, last))
