@@ -25,9 +25,12 @@ MOST_EMBEDDED_ISOMERS = 8
 
 
 def canonical_smiles(rdmol: Chem.Mol) -> str:
-    """Canonical isomeric SMILES without explicit hydrogens (save those a label or a graph needs)."""
+    """Canonical isomeric SMILES without explicit hydrogens (save those a label or a graph needs).
+
+    Double bonds that could be drawn elsewhere show no side.
+    """
     with rdBase.BlockLogs():
-        return Chem.MolToSmiles(Chem.RemoveHs(rdmol))
+        return Chem.MolToSmiles(Chem.RemoveHs(_without_delocalised_stereo(rdmol)))
 
 
 def stereoisomers(rdmol: Chem.Mol) -> list[Chem.Mol]:
@@ -178,7 +181,7 @@ def smiles_from_positions(rdmol: Chem.Mol, positions: np.ndarray) -> str:
     bare.RemoveAllConformers()
     bare.AddConformer(conformer(positions), assignId=True)
     Chem.AssignStereochemistryFrom3D(bare)
-    return canonical_smiles(_without_delocalised_stereo(bare))
+    return canonical_smiles(bare)
 
 
 def conformer(positions: np.ndarray) -> Chem.Conformer:

@@ -7,6 +7,7 @@ from rdkit.Chem import rdDepictor
 
 from boltzgen.errors import InputError
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.molecules.stereo import conformer
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,12 @@ def test_the_double_bond_of_an_amidinium_has_no_side(smiles):
     assert "/" not in molecule.smiles
     seeds = molecule.seed_conformers(4, seed=1)
     assert {molecule.smiles_from_positions(x) for x in seeds} == {molecule.smiles}
+    perceived = Chem.Mol(molecule.rdmol)
+    perceived.AddConformer(conformer(seeds[0]))
+    Chem.AssignStereochemistryFrom3D(perceived)
+    assert any(bond.GetStereo() != Chem.BondStereo.STEREONONE for bond in perceived.GetBonds())
+    assert Molecule(perceived).smiles == molecule.smiles
+    assert len(Molecule(perceived).stereo.double_bonds) == 0
 
 
 def test_a_long_list_of_choices_is_cut():
@@ -183,8 +190,8 @@ def test_records_with_atoms_in_another_order_are_refused(tmp_path):
 
 def mirrored(rdmol):
     """The mirror image: of a meso molecule the same molecule, but with its centres exchanged."""
-    for conformer in rdmol.GetConformers():
-        conformer.SetPositions(conformer.GetPositions() * [1.0, 1.0, -1.0])
+    for one in rdmol.GetConformers():
+        one.SetPositions(one.GetPositions() * [1.0, 1.0, -1.0])
     return rdmol
 
 
