@@ -71,7 +71,8 @@ def training_curves(history: dict[str, list[float]]) -> str | None:
         axis.set_xlabel("seconds of training")
         axis.set_ylabel(label)
     axes[0].set_ylim(0, 1)
-    axes[1].set_yscale("log")
+    if max(history["reverse_kl"]) > 0:
+        axes[1].set_yscale("log")
     return _svg(figure)
 
 
