@@ -83,9 +83,10 @@ def sample(
 ) -> None:
     """Train a model on the molecule's energy, sample it, weigh the samples, report."""
     with ProgressLine(Console(stderr=True), STARTED) as line:
-        from boltzgen.workflows.config import SampleConfig, training_config
+        from boltzgen.workflows.config import SampleConfig, training_config, validated
 
-        config = SampleConfig(
+        config = validated(
+            SampleConfig,
             molecule=molecule,
             n_samples=samples,
             temperature=temperature,

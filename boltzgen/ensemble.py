@@ -226,7 +226,7 @@ class Ensemble:
 
         positions = (self if weighted else self.resample()).positions
         trajectory = mdtraj.Trajectory(positions, self.molecule.to_mdtraj_topology())
-        return trajectory.superpose(trajectory, frame=0)
+        return trajectory.superpose(trajectory, frame=0) if trajectory.n_atoms > 1 else trajectory
 
     def to_rdkit(self, n: int = 100) -> Chem.Mol:
         """An RDKit molecule whose conformers are ``representatives(n)``, each with its weight as property."""

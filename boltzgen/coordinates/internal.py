@@ -10,6 +10,7 @@ Z = Z_domain · exp(log_multiplicity).
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -55,6 +56,11 @@ class MolecularCoordinates(nn.Module):
     def log_multiplicity(self) -> float:
         """ln of the number of labelled images that folding leaves out."""
         return self.labels.log_multiplicity
+
+    @property
+    def multiplicity(self) -> int:
+        """How many labelled images stand for each point of the domain."""
+        return round(math.exp(float(self.log_multiplicity)))
 
     def to_positions(
         self, torsions: Float[Tensor, "batch torsions"], stiff: Float[Tensor, "batch stiff"]

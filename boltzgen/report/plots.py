@@ -26,6 +26,7 @@ def energy_histogram(ensemble: Ensemble) -> str:
     energies = ensemble.energies / KJ_PER_KCAL
     low, high = np.quantile(energies[np.isfinite(energies)], (0.0, 0.99))
     figure, axes = _figure(1)
+    high = max(high, low + 0.01)  # a single atom has one energy only
     _histograms(axes[0], energies, ensemble.weights, np.linspace(low, high, 61))
     axes[0].set_xlabel("potential energy / kcal mol⁻¹")
     axes[0].legend(frameon=False)

@@ -20,7 +20,7 @@ def save_model(model: FlowModel, path: Path) -> None:
     """Parameters, coordinates and sizes of ``model`` as one .safetensors file."""
     header = {
         "format": FORMAT,
-        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+        "dtype": str(model.coordinates.base.sample(0).dtype).removeprefix("torch."),
         "coordinates": json.dumps(model.coordinates.config()),
         "flow": model.config.model_dump_json(),
     }

@@ -53,7 +53,6 @@ def plan(config: SampleConfig, watch: Stopwatch | None = None) -> Plan:
         generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
         prepared = prepare(config, generator, watch or Stopwatch())
     molecule, coordinates = prepared.system.molecule, prepared.model.coordinates
-    multiplicity = torch.exp(torch.as_tensor(coordinates.log_multiplicity, dtype=torch.float64))
     return Plan(
         molecule=molecule.smiles,
         n_atoms=molecule.n_atoms,
@@ -61,7 +60,7 @@ def plan(config: SampleConfig, watch: Stopwatch | None = None) -> Plan:
         forcefield=prepared.system.forcefield,
         solvent=prepared.system.solvent,
         n_soft_torsions=coordinates.n_torsions,
-        symmetry_multiplicity=round(float(multiplicity)),
+        symmetry_multiplicity=coordinates.multiplicity,
         features=[_planned(molecule, feature) for feature in describe(coordinates)],
         n_parameters=sum(p.numel() for p in prepared.model.parameters()),
         budget_seconds=whole_budget(config, molecule.n_atoms),

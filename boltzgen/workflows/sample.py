@@ -22,7 +22,7 @@ from boltzgen.sampling.frames import thermal_dynamics
 from boltzgen.training.checkpoint import save_model
 from boltzgen.training.recipes import stages
 from boltzgen.training.trainer import Progress, TrainingResult, train
-from boltzgen.workflows.config import SampleConfig, config_toml, require_sane, whole_budget
+from boltzgen.workflows.config import SampleConfig, config_toml, require_sane, validated, whole_budget
 from boltzgen.workflows.preparation import Preparation, prepare, select_device
 from boltzgen.workflows.progress import Report, StageProgress, Stopwatch, silent
 from boltzgen.workflows.versions import package_versions
@@ -54,10 +54,17 @@ def sample(
     With ``out`` the run's files are written to that folder. Raises InputError on bad input. A run that did
     not converge says so in ``ensemble.metadata["converged"]`` and ``["warnings"]``.
     """
-    config = SampleConfig(
-        molecule=molecule, n_samples=n, temperature=temperature, forcefield=forcefield, solvent=solvent,
-        seed=seed, budget_seconds=budget, device=device,
-    )  # fmt: skip
+    config = validated(
+        SampleConfig,
+        molecule=molecule,
+        n_samples=n,
+        temperature=temperature,
+        forcefield=forcefield,
+        solvent=solvent,
+        seed=seed,
+        budget_seconds=budget,
+        device=device,
+    )
     return run_sample(config, out, report)
 
 
@@ -165,9 +172,7 @@ def _judged(
         "n_replaced_walkers": prepared.frames.replaced,
         "training_reached_plateau": training.plateau,
         "training_history": _columns(training),
-        "symmetry_multiplicity": round(
-            float(torch.exp(torch.as_tensor(prepared.model.coordinates.log_multiplicity)))
-        ),
+        "symmetry_multiplicity": prepared.model.coordinates.multiplicity,
         "main_conformers": conformers,
         "missed_frame_share": verdict.missed_share,
         "converged": verdict.converged,

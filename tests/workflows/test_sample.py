@@ -116,3 +116,14 @@ def test_stages_are_reported_in_order():
         "seed conformers", "energy", "dynamics", "coordinates", "training", "sampling", "diagnostics",
     ]  # fmt: skip
     assert any("ESS" in progress.note for progress in seen)
+
+
+def test_settings_that_cannot_be_are_named_as_bad_input():
+    with pytest.raises(boltzgen.InputError, match="seed"):
+        boltzgen.sample("O", seed=-1)
+
+
+def test_a_single_atom_leaves_a_whole_folder(tmp_path):
+    ensemble = short_run("[Na+]", n_samples=200, out=tmp_path / "ion")
+    assert np.array_equal(boltzgen.Ensemble.load(tmp_path / "ion").positions, ensemble.positions)
+    assert boltzgen.load_model(tmp_path / "ion" / "model.safetensors").coordinates.n_atoms == 1
