@@ -31,7 +31,8 @@ from rich.table import Table
 from boltzgen.ensemble import Ensemble
 from boltzgen.evaluation.metrics import mode_coverage, ramachandran_total_variation, torsion_distances
 from boltzgen.evaluation.modes import find_states
-from boltzgen.models.flow import FlowModel, Internal
+from boltzgen.models.flow import FlowModel
+from boltzgen.models.model import Internal
 from boltzgen.molecules.torsions import ramachandran_torsions, torsion_values
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.sampling.frames import FramesConfig, thermal_dynamics

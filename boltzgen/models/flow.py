@@ -8,7 +8,7 @@ follow, by affine couplings conditional on all torsions and on each other: q(τ,
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from jaxtyping import Float
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor, nn
 
 from boltzgen.flows.couplings import FlowLayer, StiffCoupling, StiffSpline, TorsionCoupling
-from boltzgen.models.model import GenerativeModel
+from boltzgen.models.model import GenerativeModel, Internal
 
 if TYPE_CHECKING:
     from boltzgen.coordinates.internal import MolecularCoordinates
@@ -34,13 +34,6 @@ class FlowConfig(BaseModel):
     stiff_hidden: PositiveInt = 128
     spline_bins: PositiveInt = 8
     mask_seed: int = 0
-
-
-class Internal(NamedTuple):
-    """Torsions on the circle [batch, n_torsions], stiff coordinates [batch, n_stiff]; latent or molecular."""
-
-    torsions: Tensor
-    stiff: Tensor
 
 
 def _halves(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -1,10 +1,28 @@
-"""What a generative model promises, and what a sampler of molecules may ask of it."""
+"""What generative models promise: three kinds, told apart by what is known of their density.
+
+Every model works on a molecule's internal coordinates (``coordinates``), which hold its stereochemistry, and
+none has coordinates of its own. A new model is a class of one of the three kinds in a file of its own and a
+line in ``training/families.py``.
+"""
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from boltzgen.coordinates.internal import MolecularCoordinates
+
+
+class Internal(NamedTuple):
+    """Torsions on the circle [batch, n_torsions], stiff coordinates [batch, n_stiff]; latent or molecular."""
+
+    torsions: Tensor
+    stiff: Tensor
 
 
 class GenerativeModel(nn.Module, ABC):
@@ -13,6 +31,8 @@ class GenerativeModel(nn.Module, ABC):
     log q is stated in the measure of ``coordinates/internal.py``: positions with rigid motion divided out,
     over all labellings of equivalent rotor substituents.
     """
+
+    coordinates: MolecularCoordinates
 
     @abstractmethod
     def sample_with_log_prob(
@@ -23,3 +43,38 @@ class GenerativeModel(nn.Module, ABC):
     @abstractmethod
     def log_prob(self, x: Float[Tensor, "batch atoms 3"]) -> Float[Tensor, " batch"]:
         """log q of positions in nm."""
+
+
+class LatentVariableModel(nn.Module, ABC):
+    """Generates (x, z) with an auxiliary r(z|x): exact importance weights on the extended space.
+
+    log g = log p(z) + log p(x|z) − log r(z|x), stated in the measure of ``coordinates/internal.py``, stands
+    where a density would: weights exp(−u(x)) / g have the mean Z, whatever r is.
+    """
+
+    coordinates: MolecularCoordinates
+
+    @abstractmethod
+    def sample_with_extended_log_prob(
+        self, n: int, generator: torch.Generator | None = None
+    ) -> tuple[Float[Tensor, "batch atoms 3"], Float[Tensor, " batch"]]:
+        """``n`` positions in nm and their log g."""
+
+    @abstractmethod
+    def log_prob_bound(
+        self, x: Float[Tensor, "batch atoms 3"], k: int, generator: torch.Generator | None = None
+    ) -> Float[Tensor, " batch"]:
+        """Stochastic lower bound of log q(x) with ``k`` latent points each (IWAE, Burda 2016, eq. 8)."""
+
+
+class ImplicitModel(nn.Module, ABC):
+    """Generates conformations and knows nothing of their density: no weights, no free energy."""
+
+    coordinates: MolecularCoordinates
+
+    @abstractmethod
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "batch atoms 3"]:
+        """``n`` positions in nm."""
+
+
+Model = GenerativeModel | LatentVariableModel | ImplicitModel

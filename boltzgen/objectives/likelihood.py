@@ -3,7 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from boltzgen.models.flow import FlowModel, Internal
+from boltzgen.models.flow import FlowModel
+from boltzgen.models.model import Internal
 
 
 def negative_log_likelihood(

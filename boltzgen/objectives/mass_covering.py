@@ -16,7 +16,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from boltzgen.errors import InputError
-from boltzgen.models.flow import FlowModel, Internal
+from boltzgen.models.flow import FlowModel
+from boltzgen.models.model import Internal
 from boltzgen.sampling.annealed import (
     FIRST_STEP,
     LEAST_STEP,

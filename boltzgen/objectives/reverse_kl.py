@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boltzgen.energies.target import BoltzmannTarget
-from boltzgen.models.flow import FlowModel, Internal
+from boltzgen.models.flow import FlowModel
+from boltzgen.models.model import Internal
 
 
 @dataclass(frozen=True)

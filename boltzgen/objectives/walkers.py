@@ -17,7 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boltzgen.errors import InputError
-from boltzgen.models.flow import FlowModel, Internal
+from boltzgen.models.flow import FlowModel
+from boltzgen.models.model import Internal
 from boltzgen.sampling.dynamics import Langevin, LangevinState
 
 

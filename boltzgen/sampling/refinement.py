@@ -16,7 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boltzgen.errors import InputError
-from boltzgen.models.flow import FlowModel, Internal
+from boltzgen.models.flow import FlowModel
+from boltzgen.models.model import Internal
 from boltzgen.sampling.annealed import Annealing, Stage
 from boltzgen.sampling.importance import effective_sample_size, pareto_k
 

@@ -7,7 +7,8 @@ import torch
 
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.errors import InputError
-from boltzgen.models.flow import FlowModel, Internal
+from boltzgen.models.flow import FlowModel
+from boltzgen.models.model import Internal
 from boltzgen.objectives.annealed import model_samples, resampled, trust_region_step
 from boltzgen.objectives.likelihood import negative_log_likelihood
 from boltzgen.objectives.mass_covering import Bootstrap, PrioritisedBuffer, bootstrap_loss

@@ -15,7 +15,7 @@ from boltzgen.ensemble import Ensemble
 from boltzgen.ensemble_folder import CONFIG, MODEL, REPORT, require_free_folder, write_whole
 from boltzgen.evaluation.convergence import judge, missed_share
 from boltzgen.evaluation.modes import conformer_table, find_states
-from boltzgen.models.flow import Internal
+from boltzgen.models.model import Internal
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.report.page import report_page
 from boltzgen.sampling.frames import thermal_dynamics

@@ -4,7 +4,8 @@ import math
 
 import torch
 
-from boltzgen.models.flow import FlowConfig, FlowModel, Internal
+from boltzgen.models.flow import FlowConfig, FlowModel
+from boltzgen.models.model import Internal
 from tests.models.toy_coordinates import ToyCoordinates
 
 SMALL = FlowConfig(torsion_couplings=2, torsion_hidden=16, stiff_couplings=2, stiff_hidden=16)

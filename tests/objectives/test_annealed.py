@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from boltzgen.errors import InputError
-from boltzgen.models.flow import FlowModel, Internal
+from boltzgen.models.flow import FlowModel
+from boltzgen.models.model import Internal
 from boltzgen.objectives.annealed import model_samples, resampled, trust_region_step
 from boltzgen.sampling.importance import log_mean_weight
 from tests.models.toy_coordinates import TorusAndGaussian, ToyCoordinates

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from boltzgen.errors import InputError
-from boltzgen.models.flow import FlowModel, Internal
+from boltzgen.models.flow import FlowModel
+from boltzgen.models.model import Internal
 from boltzgen.objectives.mass_covering import (
     Bootstrap,
     BootstrapParticles,

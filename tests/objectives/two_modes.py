@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from boltzgen.models.flow import FlowConfig, FlowModel, Internal
+from boltzgen.models.flow import FlowConfig, FlowModel
+from boltzgen.models.model import Internal
 from boltzgen.objectives.likelihood import negative_log_likelihood
 from boltzgen.units import thermal_energy
 from tests.models.toy_coordinates import ToyCoordinates

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from boltzgen.errors import InputError
-from boltzgen.models.flow import FlowModel, Internal
+from boltzgen.models.flow import FlowModel
+from boltzgen.models.model import Internal
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.sampling.dynamics import Langevin
 from boltzgen.sampling.importance import log_mean_weight
