@@ -31,7 +31,10 @@ class Loss:
 
 @dataclass(frozen=True)
 class Stage:
-    """A share of the budget spent on one objective; ``loss`` is given the progress through it, 0 to 1."""
+    """A share of the budget spent on one objective; ``loss`` is given the progress through it, 0 to 1.
+
+    betas: memories of Adam's moments.
+    """
 
     name: str
     share: float
@@ -40,6 +43,7 @@ class Stage:
     steady_from: float = (
         0.0  # progress from which the objective no longer changes, so that a plateau can end it
     )
+    betas: tuple[float, float] = (0.9, 0.99)
 
 
 @dataclass(frozen=True)
@@ -185,7 +189,7 @@ def _run_stage(
     report: Callable[[Progress], None],
 ) -> None:
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=stage.learning_rate, betas=(0.9, 0.99), fused=True)
+    optimizer = torch.optim.Adam(parameters, lr=stage.learning_rate, betas=stage.betas, fused=True)
     average = WeightAverage(model, config.averaging)
     window: deque[Tensor] = deque(maxlen=WINDOW_BATCHES)
     plateau = _Plateau()
