@@ -22,6 +22,9 @@ STARTED = time.monotonic()
 
 EXIT_FAULT, EXIT_BAD_INPUT, EXIT_NOT_CONVERGED = 1, 2, 3
 
+# Written out, since the register of models needs the slow imports; a test compares the two.
+MODELS = "flow, flow-likelihood"
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -74,6 +77,10 @@ def sample(
     objective: Annotated[
         str, typer.Option(help="auto, reverse-kl, mass-covering, annealed, walkers or likelihood.")
     ] = "auto",
+    model: Annotated[str, typer.Option(help=f"Generative model: {MODELS}.")] = "flow",
+    reference: Annotated[
+        Path | None, typer.Option(help="Folder of an ensemble for a model that learns from frames.")
+    ] = None,
     release_constraints: ReleaseConstraints = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be sampled, and about how long it takes.")
@@ -95,6 +102,8 @@ def sample(
             device=device,
             seed=seed,
             budget_seconds=None if budget is None else parse_duration(budget),
+            model=model,
+            reference=reference,
             release_constraints=release_constraints,
             training=training_config(objective),
         )

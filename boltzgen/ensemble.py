@@ -39,10 +39,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Weighted conformations. Make one with ``from_samples`` or ``from_frames``, or ``load`` it.
+    """Weighted conformations.
 
-    positions: nm, float32. log_weights: unnormalised, float64. reduced_energies: U/kT. log_prob: log q, nan
-    where the frames come from dynamics. temperature: K. metadata: what a run adds to the summary.
+    Make one with ``from_samples``, ``from_frames`` or ``from_generated``, or ``load`` it. positions: nm,
+    float32. log_weights: unnormalised, float64. reduced_energies: U/kT. log_prob: log q, nan where it is not
+    known. temperature: K. metadata: what a run adds to the summary.
     """
 
     molecule: Molecule
@@ -117,6 +118,37 @@ class Ensemble:
             dict(metadata or {}),
         )
 
+    @classmethod
+    def from_generated(
+        cls,
+        molecule: Molecule,
+        positions: Float[Tensor, "samples atoms 3"],
+        reduced_energies: Float[Tensor, " samples"],
+        temperature: float,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Ensemble:
+        """Samples of a model without a density: not Boltzmann weighted, so that no effective size is known.
+
+        All weigh the same but those of infinite energy, which weigh nothing.
+        """
+        finite = torch.isfinite(reduced_energies).cpu()
+        if not bool(finite.any()):
+            raise NotConvergedError(
+                f"None of {len(finite)} samples of '{molecule.smiles}' has a finite energy:"
+                " the model has learnt nothing; give a larger budget."
+            )
+        n = len(positions)
+        return cls(
+            molecule,
+            _numpy(positions, np.float32),
+            torch.where(finite, 0.0, -math.inf).double().numpy(),
+            _numpy(reduced_energies, np.float64),
+            np.full(n, np.nan),
+            float(temperature),
+            WeightStatistics(n, math.nan, math.nan, math.nan, None),
+            dict(metadata or {}),
+        )
+
     def __len__(self) -> int:
         return len(self.positions)
 
@@ -150,11 +182,17 @@ class Ensemble:
         return self.statistics.pareto_k
 
     @property
+    def has_density(self) -> bool:
+        """Whether the samples were drawn from a known density, so that their weights give ln Z."""
+        return self.statistics.log_z is not None
+
+    @property
     def log_z(self) -> Estimate:
-        """ln Z and its standard error. Raises InputError for frames of dynamics, which have no density."""
+        """ln Z and its standard error. Raises InputError for frames and models that have no density."""
         if self.statistics.log_z is None:
             raise InputError(
-                "Frames of dynamics have no free energy; sample with a model that has a density."
+                "Frames of dynamics and samples of a model without a density have no free energy; sample with"
+                " a model that has one, like flow or vae."
             )
         return self.statistics.log_z
 
@@ -180,6 +218,8 @@ class Ensemble:
         """Boltzmann average of one value a sample, with its standard error."""
         log_weights = torch.from_numpy(self.log_weights)
         estimate = weighted_mean(torch.as_tensor(np.asarray(values, dtype=np.float64)), log_weights)
+        if math.isnan(self.effective_sample_size):
+            return estimate  # independent samples, of whatever distribution it is that the model makes
         repeats = effective_sample_size(log_weights) / self.effective_sample_size
         return Estimate(estimate.value, estimate.stderr * math.sqrt(max(repeats, 1.0)))
 

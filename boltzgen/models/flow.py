@@ -76,6 +76,7 @@ class FlowModel(GenerativeModel):
     """A bijection of latent and molecular internal coordinates with exact log density both ways."""
 
     coordinates: MolecularCoordinates
+    config: FlowConfig
 
     def __init__(self, coordinates: MolecularCoordinates, config: FlowConfig | None = None) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Float
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class GenerativeModel(nn.Module, ABC):
     """
 
     coordinates: MolecularCoordinates
+    config: BaseModel
 
     @abstractmethod
     def sample_with_log_prob(
@@ -53,6 +55,7 @@ class LatentVariableModel(nn.Module, ABC):
     """
 
     coordinates: MolecularCoordinates
+    config: BaseModel
 
     @abstractmethod
     def sample_with_extended_log_prob(
@@ -71,6 +74,7 @@ class ImplicitModel(nn.Module, ABC):
     """Generates conformations and knows nothing of their density: no weights, no free energy."""
 
     coordinates: MolecularCoordinates
+    config: BaseModel
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "batch atoms 3"]:

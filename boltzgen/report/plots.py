@@ -22,12 +22,12 @@ COLUMNS = 3
 
 
 def energy_histogram(ensemble: Ensemble) -> str:
-    """Potential energies as the model makes them and as Boltzmann weighs them."""
+    """Potential energies as the model makes them and, where there are weights, as Boltzmann weighs them."""
     energies = ensemble.energies / KJ_PER_KCAL
     low, high = np.quantile(energies[np.isfinite(energies)], (0.0, 0.99))
     figure, axes = _figure(1)
     high = max(high, low + 0.01)  # a single atom has one energy only
-    _histograms(axes[0], energies, ensemble.weights, np.linspace(low, high, 61))
+    _histograms(axes[0], energies, _boltzmann(ensemble), np.linspace(low, high, 61))
     axes[0].set_xlabel("potential energy / kcal mol⁻¹")
     axes[0].legend(frameon=False)
     return _svg(figure)
@@ -53,7 +53,7 @@ def torsion_histograms(ensemble: Ensemble) -> str | None:
     figure, axes = _figure(len(torsions))
     for axis, torsion, angles in zip(axes, torsions, values.T, strict=False):
         half = math.degrees(torsion.period) / 2
-        _histograms(axis, np.degrees(angles), ensemble.weights, np.linspace(-half, half, 73))
+        _histograms(axis, np.degrees(angles), _boltzmann(ensemble), np.linspace(-half, half, 73))
         axis.set_title(torsion.name, fontsize=9)
         axis.set_xlabel("degrees")
     axes[0].legend(frameon=False, fontsize=8)
@@ -77,10 +77,15 @@ def training_curves(history: dict[str, list[float]]) -> str | None:
     return _svg(figure)
 
 
-def _histograms(axis: Axes, values: np.ndarray, weights: np.ndarray, edges: np.ndarray) -> None:
+def _boltzmann(ensemble: Ensemble) -> np.ndarray | None:
+    return ensemble.weights if ensemble.has_density else None
+
+
+def _histograms(axis: Axes, values: np.ndarray, weights: np.ndarray | None, edges: np.ndarray) -> None:
     common: dict[str, Any] = {"bins": edges, "density": True}
     axis.hist(values, color=MODEL, alpha=0.7, label="model", **common)
-    axis.hist(values, weights=weights, histtype="step", color=BOLTZMANN, label="Boltzmann", **common)
+    if weights is not None:
+        axis.hist(values, weights=weights, histtype="step", color=BOLTZMANN, label="Boltzmann", **common)
     axis.set_yticks([])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,13 +139,17 @@ def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         return f"{value / KJ_PER_KCAL:.3f} ± {error / KJ_PER_KCAL:.3f} kcal/mol"
 
     n, ess = summary["n_samples"], summary["effective_sample_size"]
-    share = 100 * summary["effective_sample_size_fraction"]
+    known = ess is not None and not math.isnan(ess)
+    share = f"{ess:.0f} of {n} ({100 * summary['effective_sample_size_fraction']:.1f} %)" if known else ""
     rows = [
         ("molecule", f"{summary['molecule']}  ({summary['n_atoms']} atoms, {summary['temperature_K']:g} K)"),
         ("energy", f"{summary['forcefield']}, {summary['solvent']}"),
-        ("effective samples", f"{ess:.0f} of {n} ({share:.1f} %)"),
     ]
-    if "log_Z" in summary:  # dynamics has neither weights nor a free energy
+    if "trained_on" in summary:
+        rows.append(("model", f"{summary['model']}, trained on {summary['trained_on']}"))
+    rows.append(("effective samples", share) if known else ("samples", f"{n}, not weighted"))
+    rows += [(name, f"{value:.4g}") for name, value in summary.get("model_figures", {}).items()]
+    if "log_Z" in summary:  # dynamics and models without a density have no free energy
         rows += [("Pareto-k", f"{summary['pareto_k']:.2f}"), ("free energy", in_kcal("free_energy"))]
     return [
         *rows,

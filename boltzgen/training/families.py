@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
-import torch
 from pydantic import BaseModel
 
 from boltzgen.coordinates.internal import MolecularCoordinates
-from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowConfig, FlowModel
 from boltzgen.models.model import Internal, Model
-from boltzgen.objectives.walkers import Walkers
-from boltzgen.training.config import TrainingConfig
+from boltzgen.objectives.likelihood import negative_log_likelihood
+from boltzgen.training.config import Objective, TrainingConfig
+from boltzgen.training.materials import Materials, StageBuilder, on_frames
 from boltzgen.training.recipes import stages
 from boltzgen.training.trainer import Stage
 
+Figures = dict[str, float]
 
-@dataclass(frozen=True)
-class Materials:
-    """What a model may be trained on.
 
-    frames: internal coordinates of thermal frames at the target's temperature. hot_frames: of another domain,
-    a higher temperature. walkers: the population that objective "walkers" moves.
-    """
-
-    target: BoltzmannTarget
-    generator: torch.Generator
-    frames: Internal | None = None
-    hot_frames: Internal | None = None
-    walkers: Walkers | None = None
+def no_figures(model: Any, materials: Materials) -> Figures:
+    """Of a model that has nothing to say beside its samples."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -40,22 +31,30 @@ class Family:
     """One kind of model.
 
     config: the schema of its settings. build: a new model in given coordinates. stages: its training on
-    ``Materials``. trained_on: "energy", or "frames" where it learns from reference samples alone.
+    ``Materials``. trained_on: "energy", or "frames" where it learns from reference samples alone. figures:
+    what a trained model says of itself, by name with units. objectives: the training objectives by name that
+    it knows beside "auto".
     """
 
     config: type[BaseModel]
     build: Callable[[MolecularCoordinates, Any], Model]
-    stages: Callable[[Any, Materials, TrainingConfig], list[Stage]]
+    stages: StageBuilder
     trained_on: Literal["energy", "frames"]
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    figures: Callable[[Any, Materials], Figures] = no_figures
+    objectives: tuple[str, ...] = ()
 
 
 def _flow_stages(model: FlowModel, materials: Materials, config: TrainingConfig) -> list[Stage]:
     return stages(model, materials.target, materials.frames, config, materials.generator, materials.walkers)
 
 
+def _likelihood(model: FlowModel, frames: Internal, progress: float, generator: object) -> Any:
+    return negative_log_likelihood(model, frames)
+
+
 FAMILIES: dict[str, Family] = {
-    "flow": Family(FlowConfig, FlowModel, _flow_stages, "energy"),
+    "flow": Family(FlowConfig, FlowModel, _flow_stages, "energy", objectives=get_args(Objective)),
+    "flow-likelihood": Family(FlowConfig, FlowModel, on_frames(_likelihood, "likelihood"), "frames"),
 }
 
 
@@ -64,3 +63,11 @@ def family(name: str) -> Family:
     if name not in FAMILIES:
         raise InputError(f"Model '{name}' is not known; give one of {', '.join(FAMILIES)}.")
     return FAMILIES[name]
+
+
+def require_objective(name: str, objective: str) -> None:
+    """Raises InputError where ``objective`` is none that the family ``name`` can be trained with."""
+    if objective != "auto" and objective not in family(name).objectives:
+        raise InputError(
+            f"Objective '{objective}' is none of model '{name}': leave it out or give another model."
+        )

@@ -15,6 +15,7 @@ from boltzgen.objectives.mass_covering import Bootstrap, PrioritisedBuffer, boot
 from boltzgen.objectives.reverse_kl import reverse_kl
 from boltzgen.objectives.walkers import Proposals, Walkers, walker_likelihood
 from boltzgen.training.config import Objective, TrainingConfig
+from boltzgen.training.materials import batch
 from boltzgen.training.trainer import Loss, Stage
 
 
@@ -68,15 +69,9 @@ def likelihood_stage(
     """Maximum likelihood of ``frames``, in batches drawn with replacement: the warm-up."""
 
     def loss(progress: float) -> Loss:
-        return Loss(negative_log_likelihood(model, _batch(frames, config.batch_size, generator)))
+        return Loss(negative_log_likelihood(model, batch(frames, config.batch_size, generator)))
 
     return Stage("likelihood", config.warmup_share, config.warmup_learning_rate, loss)
-
-
-def _batch(frames: Internal, n: int, generator: torch.Generator) -> Internal:
-    device = frames.stiff.device
-    chosen = torch.randint(len(frames.stiff), (n,), generator=generator, device=device)
-    return Internal(frames.torsions[chosen], frames.stiff[chosen])
 
 
 def reverse_kl_stage(
@@ -185,7 +180,7 @@ def annealed_stages(
             else:
                 beta = config.hot_factor ** (min((current + 1) / settings.rungs, 1.0) - 1.0)
                 frames = resampled(samples.frames, samples.log_weights(beta), generator)
-        loss = negative_log_likelihood(model, _batch(frames, config.batch_size, generator))
+        loss = negative_log_likelihood(model, batch(frames, config.batch_size, generator))
         return Loss(loss, log_weights)
 
     return [

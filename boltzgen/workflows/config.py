@@ -7,20 +7,25 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from boltzgen.errors import InputError
-from boltzgen.models.flow import FlowConfig
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.training.config import Objective, TrainingConfig
+from boltzgen.training.families import family, require_objective
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
 
 class SampleConfig(BaseModel):
-    """One run, whole: what ``config.toml`` of its folder holds."""
+    """One run, whole: what ``config.toml`` of its folder holds.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    ``model``: a family of ``training/families.py``, with ``model_settings`` as its schema has them.
+    ``reference``: the folder of an ensemble that a model which learns from frames is trained on.
+    """
+
+    # Settings of models begin with "model_", which pydantic would keep for itself.
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     molecule: str
     n_samples: int = 10_000
@@ -31,9 +36,25 @@ class SampleConfig(BaseModel):
     seed: int = Field(default=0, ge=0)
     budget_seconds: float | None = None
     device: str = "auto"
+    reference: Path | None = None
     frames: FramesConfig = FramesConfig()
-    flow: FlowConfig = FlowConfig()
+    model: str = "flow"
+    model_settings: dict[str, Any] = Field(default_factory=dict, validate_default=True)
     training: TrainingConfig = TrainingConfig()
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, model: str) -> str:
+        family(model)
+        return model
+
+    @field_validator("model_settings")
+    @classmethod
+    def _whole_settings(cls, settings: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        """All settings of the model, defaults included; those that are None are left out."""
+        if "model" not in info.data:
+            return settings  # the model itself is refused
+        return validated(family(info.data["model"]).config, **settings).model_dump(exclude_none=True)
 
 
 def validated(schema: type[Schema], **settings: Any) -> Schema:
@@ -42,6 +63,9 @@ def validated(schema: type[Schema], **settings: Any) -> Schema:
         return schema.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
+        own = first.get("ctx", {}).get("error")
+        if isinstance(own, InputError):
+            raise own from error
         place = ".".join(str(part) for part in first["loc"])
         raise InputError(f"'{place}' cannot be {first['input']!r}: {first['msg']}.") from error
 
@@ -58,7 +82,7 @@ def whole_budget(config: SampleConfig, n_atoms: int) -> float:
 
 def config_toml(config: SampleConfig) -> str:
     """``config`` as TOML; settings that are None are left out, as TOML has no such value."""
-    return tomli_w.dumps(config.model_dump(exclude_none=True))
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 
 def read_config(path: str | Path) -> SampleConfig:
@@ -81,7 +105,13 @@ def training_config(objective: str) -> TrainingConfig:
 
 
 def require_sane(config: SampleConfig) -> None:
-    """Raises InputError for numbers that no run can have."""
+    """Raises InputError for numbers that no run can have, and for settings that do not go together."""
+    require_objective(config.model, config.training.objective)
+    if config.reference is not None and family(config.model).trained_on == "energy":
+        raise InputError(
+            f"Model '{config.model}' learns from the energy alone, without {config.reference}: leave the"
+            " reference out or give a model that learns from frames."
+        )
     if config.n_samples < 1:
         raise InputError(f"{config.n_samples} samples were asked for; give a positive number.")
     if not 0.0 < config.temperature < float("inf"):

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from boltzgen.coordinates.build import build_coordinates
 from boltzgen.coordinates.internal import MolecularCoordinates
 from boltzgen.energies.compiler import compile_system
 from boltzgen.energies.target import BoltzmannTarget
+from boltzgen.ensemble import Ensemble
 from boltzgen.errors import InputError
-from boltzgen.models.flow import FlowModel
+from boltzgen.models.model import Internal, Model
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.sampling.frames import FramesConfig, ThermalFrames, thermal_frames
 from boltzgen.systems import MolecularSystem, load_system
-from boltzgen.workflows.config import SampleConfig
+from boltzgen.training.families import family
+from boltzgen.workflows.config import SampleConfig, validated
+from boltzgen.workflows.given_reference import load_reference
 from boltzgen.workflows.progress import Stopwatch
 
 SEED_CONFORMERS = 64
@@ -39,14 +45,15 @@ def starting_positions(molecule: Molecule, seed: int) -> Tensor:
 class Preparation:
     """A molecule's target density, the frames of its dynamics, and a model in coordinates fitted to them.
 
-    masses: [atoms] in dalton.
+    masses: [atoms] in dalton. reference: the ensemble that ``config.reference`` names.
     """
 
     system: MolecularSystem
     target: BoltzmannTarget
     masses: Tensor
     frames: ThermalFrames
-    model: FlowModel
+    model: Model
+    reference: Ensemble | None = None
 
 
 def select_device(name: str) -> str:
@@ -74,6 +81,8 @@ def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) 
     with watch.stage("seed conformers"):
         system = load_system(config.molecule, config.forcefield, config.solvent, config.release_constraints)
         molecule = system.molecule
+        given = config.reference
+        reference = None if given is None else load_reference(given, system, config.temperature)
         starts = starting_positions(molecule, config.seed)
     with watch.stage("energy"):
         target = BoltzmannTarget(compile_system(system.system), config.temperature)
@@ -92,8 +101,24 @@ def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) 
         energies = target.reduced_energy(frames.positions).double().cpu()
         coordinates = build_coordinates(molecule, frames.positions.double().cpu(), energies)
         _require_symmetric_energy(target, coordinates, frames.positions[:SYMMETRY_FRAMES], generator)
-        model = FlowModel(coordinates, config.flow).float().to(device)
-    return Preparation(system, target, masses, frames, model)
+        model = untrained_model(config.model, config.model_settings, coordinates, device)
+    return Preparation(system, target, masses, frames, model, reference)
+
+
+def untrained_model(
+    name: str, settings: dict[str, Any], coordinates: MolecularCoordinates, device: str | torch.device
+) -> Model:
+    """A new model of the family ``name``, in single precision, with coordinates of its own to train."""
+    kind = family(name)
+    return kind.build(copy.deepcopy(coordinates), validated(kind.config, **settings)).float().to(device)
+
+
+@torch.no_grad()
+def internal_frames(model: Model, positions: Float[Tensor, "frames atoms 3"]) -> Internal:
+    """Internal coordinates of those ``positions`` (nm) that lie in the domain of the model's coordinates."""
+    torsions, stiff, log_det = model.coordinates.from_positions(positions)
+    inside = torch.isfinite(log_det + torsions.sum(1) + stiff.sum(1))
+    return Internal(torsions[inside], stiff[inside])
 
 
 def _require_symmetric_energy(

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from boltzgen.ensemble import Ensemble
 from boltzgen.ensemble_folder import CONFIG, MODEL, REPORT, require_free_folder, write_whole
-from boltzgen.evaluation.convergence import judge, missed_share
-from boltzgen.evaluation.modes import conformer_table, find_states
-from boltzgen.models.model import Internal
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.report.page import report_page
 from boltzgen.sampling.frames import thermal_dynamics
 from boltzgen.training.checkpoint import save_model
-from boltzgen.training.recipes import stages
+from boltzgen.training.families import family
+from boltzgen.training.materials import Materials
 from boltzgen.training.trainer import Progress, TrainingResult, train
 from boltzgen.workflows.config import SampleConfig, config_toml, require_sane, validated, whole_budget
-from boltzgen.workflows.preparation import Preparation, prepare, select_device
+from boltzgen.workflows.drawing import density_kind, draw
+from boltzgen.workflows.given_reference import reference_positions
+from boltzgen.workflows.judging import main_conformers, training_history, verdict
+from boltzgen.workflows.preparation import Preparation, internal_frames, prepare, select_device
 from boltzgen.workflows.progress import Report, StageProgress, Stopwatch, silent
 from boltzgen.workflows.versions import package_versions
 
-SAMPLING_CHUNK = 4096
-MAIN_CONFORMERS = 10
-HISTORY_ROWS = 100
-JUDGED_FRAMES = 4096
 LEAST_TRAINING_SHARE = 0.2
 
 
@@ -44,6 +39,9 @@ def sample(
     seed: int = 0,
     budget: float | None = None,
     device: str = "auto",
+    model: str = "flow",
+    model_settings: Mapping[str, Any] | None = None,
+    reference: str | Path | None = None,
     out: str | Path | None = None,
     report: Report = silent,
 ) -> Ensemble:
@@ -51,6 +49,9 @@ def sample(
 
     ``temperature`` in K, ``budget`` in wall seconds for the whole run (by default chosen by molecule size).
     ``forcefield`` and ``solvent`` default to MMFF94 in vacuum, for peptides and named systems to their own.
+    ``model`` is a family by name (``training/families.py``), ``model_settings`` are of its schema; a model
+    that learns from frames is given those of the folder ``reference``, or else of the run's own replica
+    exchange.
     With ``out`` the run's files are written to that folder. Raises InputError on bad input. A run that did
     not converge says so in ``ensemble.metadata["converged"]`` and ``["warnings"]``.
     """
@@ -64,6 +65,9 @@ def sample(
         seed=seed,
         budget_seconds=budget,
         device=device,
+        model=model,
+        model_settings=dict(model_settings or {}),
+        reference=reference,
     )
     return run_sample(config, out, report)
 
@@ -82,20 +86,40 @@ def run_sample(
         torch.manual_seed(config.seed)
         generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
         prepared = prepare(config, generator, watch)
-        training = _train(config, prepared, generator, watch)
+        materials, trained_on = _materials(config, prepared, generator)
+        training = _train(config, prepared, materials, watch)
         if folder is not None:
             write_whole(folder / CONFIG, lambda path: path.write_text(config_toml(config)))
-            write_whole(folder / MODEL, lambda path: save_model(prepared.model, path))
-        ensemble = _draw(config, prepared, generator, watch)
-    ensemble = _judged(ensemble, config, prepared, training, watch)
+            write_whole(folder / MODEL, lambda path: save_model(prepared.model, path, config.model))
+        molecule = prepared.system.molecule
+        ensemble = draw(prepared.model, prepared.target, molecule, config.n_samples, generator, watch)
+    facts = _run_facts(config, prepared, training, materials)
+    facts["trained_on"] = trained_on
+    ensemble = _judged(ensemble, config, prepared, facts, watch)
     if folder is not None:
         ensemble.save(folder)
         write_whole(folder / REPORT, lambda path: path.write_text(report_page(ensemble), encoding="utf-8"))
     return ensemble
 
 
+def _materials(
+    config: SampleConfig, prepared: Preparation, generator: torch.Generator
+) -> tuple[Materials, str]:
+    """What the model is trained on, and the same in words."""
+    own = internal_frames(prepared.model, prepared.frames.positions)
+    if family(config.model).trained_on == "energy":
+        walkers = _walkers(config, prepared, generator) if config.training.objective == "walkers" else None
+        materials = Materials(prepared.target, generator, own, walkers=walkers)
+        return materials, f"the energy, after a start on {len(own.stiff)} frames of its own replica exchange"
+    if prepared.reference is None:
+        materials = Materials(prepared.target, generator, own)
+        return materials, f"{len(own.stiff)} frames of its own short replica exchange"
+    frames = internal_frames(prepared.model, reference_positions(prepared.reference, generator))
+    return Materials(prepared.target, generator, frames), f"{len(frames.stiff)} frames of {config.reference}"
+
+
 def _train(
-    config: SampleConfig, prepared: Preparation, generator: torch.Generator, watch: Stopwatch
+    config: SampleConfig, prepared: Preparation, materials: Materials, watch: Stopwatch
 ) -> TrainingResult:
     model, settings = prepared.model, config.training
     if settings.max_steps is None and settings.budget_seconds is None:
@@ -110,13 +134,8 @@ def _train(
         watch.report(StageProgress("training", progress.fraction, progress.seconds_left, note))
 
     with watch.stage("training"):
-        with torch.no_grad():
-            torsions, stiff, _ = model.coordinates.from_positions(prepared.frames.positions)
-        frames = Internal(torsions, stiff)
-        walkers = _walkers(config, prepared, generator) if settings.objective == "walkers" else None
-        return train(
-            model, stages(model, prepared.target, frames, settings, generator, walkers), settings, relay
-        )
+        stages = family(config.model).stages(model, materials, settings)
+        return train(model, stages, settings, relay)
 
 
 def _walkers(config: SampleConfig, prepared: Preparation, generator: torch.Generator) -> Walkers:
@@ -132,92 +151,44 @@ def _sampling_reserve(config: SampleConfig, budget: float) -> float:
 
 
 @torch.no_grad()
-def _draw(
-    config: SampleConfig, prepared: Preparation, generator: torch.Generator, watch: Stopwatch
-) -> Ensemble:
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    with watch.stage("sampling", f"{config.n_samples} samples"):
-        for first in range(0, config.n_samples, SAMPLING_CHUNK):
-            n = min(SAMPLING_CHUNK, config.n_samples - first)
-            x, log_q = prepared.model.sample_with_log_prob(n, generator)
-            u = prepared.target.reduced_energy(x)
-            u = torch.where(prepared.model.coordinates.contains(x), u, torch.inf)
-            parts.append((x.cpu(), u.cpu(), log_q.cpu()))
-            watch.report(StageProgress("sampling", (first + n) / config.n_samples))
-    x, u, log_q = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Ensemble.from_samples(prepared.system.molecule, x, u, log_q, config.temperature)
-
-
-@torch.no_grad()
-def _judged(
-    ensemble: Ensemble,
-    config: SampleConfig,
-    prepared: Preparation,
-    training: TrainingResult,
-    watch: Stopwatch,
-) -> Ensemble:
-    with watch.stage("diagnostics"):
-        missed = _missed_share(ensemble, prepared)
-        verdict = judge(ensemble.effective_sample_size, ensemble.pareto_k, missed)
-        conformers = _main_conformers(ensemble)
-    metadata: dict[str, Any] = {
+def _run_facts(
+    config: SampleConfig, prepared: Preparation, training: TrainingResult, materials: Materials
+) -> dict[str, Any]:
+    """What the summary says of how the samples came about."""
+    model = prepared.model
+    return {
         "forcefield": prepared.system.forcefield,
         "solvent": prepared.system.solvent,
+        "model": config.model,
+        "density": density_kind(model),
+        "model_figures": family(config.model).figures(model, materials),
         "seed": config.seed,
         "device": str(prepared.frames.positions.device),
-        "n_energy_evaluations": prepared.target.evaluations,
+        "n_parameters": sum(p.numel() for p in model.parameters()),
         "n_training_steps": training.steps,
         "n_dropped_samples": training.n_dropped,
         "n_bad_training_steps": training.n_bad_steps,
         "n_replaced_walkers": prepared.frames.replaced,
         "training_reached_plateau": training.plateau,
-        "training_history": _columns(training),
-        "symmetry_multiplicity": prepared.model.coordinates.multiplicity,
+        "training_history": training_history(training),
+        "symmetry_multiplicity": model.coordinates.multiplicity,
+    }
+
+
+def _judged(
+    ensemble: Ensemble, config: SampleConfig, prepared: Preparation, facts: dict[str, Any], watch: Stopwatch
+) -> Ensemble:
+    """``ensemble`` with ``facts``, the verdict on it and its main conformers as metadata."""
+    with watch.stage("diagnostics"):
+        found = verdict(ensemble, prepared, config.model)
+        conformers = main_conformers(ensemble)
+    metadata = facts | {
+        "n_energy_evaluations": prepared.target.evaluations,
         "main_conformers": conformers,
-        "missed_frame_share": verdict.missed_share,
-        "converged": verdict.converged,
-        "warnings": verdict.warnings,
+        "missed_frame_share": found.missed_share,
+        "converged": found.converged,
+        "warnings": found.warnings,
         "wall_seconds": {**watch.seconds, "total": watch.elapsed},
         "versions": package_versions(),
     }
     return replace(ensemble, metadata=metadata)
-
-
-def _missed_share(ensemble: Ensemble, prepared: Preparation) -> float:
-    """Share of at most some thousand thermal frames in conformers that the model has dropped."""
-    frames = prepared.frames.positions
-    x = frames[:: max(1, len(frames) // JUDGED_FRAMES)]
-    u = prepared.target.reduced_energy(x)
-    log_weights = -u.double() - prepared.model.log_prob(x).double()
-    positions = x.cpu().numpy()
-    equal = np.full(len(positions), 1.0 / len(positions))
-    states = find_states(ensemble.molecule, positions, equal)
-    table = conformer_table(states, positions, equal, u.cpu().numpy())
-    return missed_share(
-        log_weights.cpu(), u.cpu(), torch.from_numpy(table.assignment), ensemble.log_z.value,
-        ensemble.mean_energy.value / ensemble.kT,
-    )  # fmt: skip
-
-
-def _columns(training: TrainingResult) -> dict[str, list[float]]:
-    """The history of training, at most a hundred rows of it, by column."""
-    history = training.history[:: math.ceil(len(training.history) / HISTORY_ROWS) or 1]
-    names = ("seconds", "step", "ess_fraction", "reverse_kl")
-    return {name: [row[i] for row in history] for i, name in enumerate(names)}
-
-
-def _main_conformers(ensemble: Ensemble) -> list[dict[str, Any]]:
-    """The most populated torsion states: population with error, and the index of the best sample of each."""
-    weights, positions = ensemble.weights, ensemble.positions
-    states = find_states(ensemble.molecule, positions, weights)
-    table = conformer_table(states, positions, weights, ensemble.energies)
-    return [
-        {
-            "states": conformer.label,
-            "population": conformer.population.value,
-            "population_stderr": conformer.population.stderr,
-            "torsions_deg": [math.degrees(angle) for angle in conformer.torsions],
-            "representative_sample": conformer.representative,
-        }
-        for conformer in table.conformers[:MAIN_CONFORMERS]
-    ]

@@ -38,7 +38,7 @@ def model() -> FlowModel:
 
 
 def test_loaded_model_samples_and_weighs_as_the_saved_one(model, tmp_path):
-    save_model(model, tmp_path / "model.safetensors")
+    save_model(model, tmp_path / "model.safetensors", "flow")
     loaded = load_model(tmp_path / "model.safetensors")
     x, log_q = model.sample_with_log_prob(50, torch.Generator().manual_seed(2))
     again, again_log_q = loaded.sample_with_log_prob(50, torch.Generator().manual_seed(2))
@@ -48,7 +48,7 @@ def test_loaded_model_samples_and_weighs_as_the_saved_one(model, tmp_path):
 
 
 def test_a_model_is_read_where_only_torch_is_installed(model, tmp_path):
-    save_model(model, tmp_path / "model.safetensors")
+    save_model(model, tmp_path / "model.safetensors", "flow")
     command = [sys.executable, "-c", READ_WITH_TORCH_ALONE, str(tmp_path / "model.safetensors")]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     with torch.no_grad():

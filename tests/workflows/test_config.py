@@ -3,7 +3,6 @@
 import pytest
 
 from boltzgen.errors import InputError
-from boltzgen.models.flow import FlowConfig
 from boltzgen.training.config import TrainingConfig
 from boltzgen.workflows.config import SampleConfig, config_toml, default_budget, read_config
 
@@ -14,8 +13,10 @@ def test_what_is_written_is_what_is_read(tmp_path):
         seed=7,
         budget_seconds=90.0,
         solvent="water",
-        flow=FlowConfig(stiff_couplings=4),
-        training=TrainingConfig(objective="walkers", max_steps=10),
+        model="flow-likelihood",
+        model_settings={"stiff_couplings": 4},
+        reference="some/folder",
+        training=TrainingConfig(max_steps=10),
     )
     (tmp_path / "config.toml").write_text(config_toml(config))
     assert read_config(tmp_path / "config.toml") == config
@@ -27,6 +28,8 @@ def test_what_is_written_is_what_is_read(tmp_path):
         ('molecule = "CC"\nsteps = 3', "steps"),
         ('molecule = "CC"\n[training]\nbatch_size = 0', "training.batch_size"),
         ("molecule = ", "TOML"),
+        ('molecule = "CC"\nmodel = "crystal-ball"', "crystal-ball"),
+        ('molecule = "CC"\nmodel = "flow"\n[model_settings]\nwings = 2', "wings"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path, text, named):

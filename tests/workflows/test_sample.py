@@ -9,7 +9,6 @@ from rdkit import Chem
 from rdkit.Chem import rdForceFieldHelpers
 
 import boltzgen
-from boltzgen.models.flow import FlowConfig
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.sampling.tempering import temperature_ladder
 from boltzgen.training.config import TrainingConfig
@@ -20,7 +19,12 @@ from boltzgen.workflows.sample import run_sample
 
 SHORT = {
     "frames": FramesConfig(ladders=16, picoseconds=2.0),
-    "flow": FlowConfig(torsion_couplings=2, torsion_hidden=16, stiff_couplings=2, stiff_hidden=32),
+    "model_settings": {
+        "torsion_couplings": 2,
+        "torsion_hidden": 16,
+        "stiff_couplings": 2,
+        "stiff_hidden": 32,
+    },
     "training": TrainingConfig(objective="reverse-kl", max_steps=60, batch_size=256),
 }
 

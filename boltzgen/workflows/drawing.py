@@ -1,0 +1,61 @@
+"""Samples of a trained model, weighed as far as its density is known."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from boltzgen.energies.target import BoltzmannTarget
+from boltzgen.ensemble import Ensemble
+from boltzgen.models.model import GenerativeModel, ImplicitModel, LatentVariableModel, Model
+from boltzgen.molecules.molecule import Molecule
+from boltzgen.workflows.progress import StageProgress, Stopwatch
+
+SAMPLING_CHUNK = 4096
+
+
+def density_kind(model: Model) -> str:
+    """What is known of the density of ``model``: "exact", "extended" (of (x, z)) or "none"."""
+    if isinstance(model, GenerativeModel):
+        return "exact"
+    return "extended" if isinstance(model, LatentVariableModel) else "none"
+
+
+@torch.no_grad()
+def draw(
+    model: Model,
+    target: BoltzmannTarget,
+    molecule: Molecule,
+    n: int,
+    generator: torch.Generator,
+    watch: Stopwatch,
+) -> Ensemble:
+    """``n`` samples of ``model`` with their energies, in chunks.
+
+    Samples that show another stereoisomer have no weight. Without a density all others weigh the same.
+    """
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    with watch.stage("sampling", f"{n} samples"):
+        for first in range(0, n, SAMPLING_CHUNK):
+            size = min(SAMPLING_CHUNK, n - first)
+            x, log_prob = sample_with_known_density(model, size, generator)
+            u = target.reduced_energy(x)
+            u = torch.where(model.coordinates.contains(x), u, torch.inf)
+            parts.append((x.cpu(), u.cpu(), log_prob.cpu()))
+            watch.report(StageProgress("sampling", (first + size) / n))
+    x, u, log_prob = (torch.cat(part) for part in zip(*parts, strict=True))
+    if isinstance(model, ImplicitModel):
+        return Ensemble.from_generated(molecule, x, u, target.temperature)
+    return Ensemble.from_samples(molecule, x, u, log_prob, target.temperature)
+
+
+def sample_with_known_density(
+    model: Model, n: int, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Positions [n, atoms, 3] in nm and log q [n], or log g on (x, z), or nan where there is no density."""
+    if isinstance(model, GenerativeModel):
+        return model.sample_with_log_prob(n, generator)
+    if isinstance(model, LatentVariableModel):
+        return model.sample_with_extended_log_prob(n, generator)
+    x = model.sample(n, generator)
+    return x, x.new_full((n,), torch.nan)

@@ -1,0 +1,99 @@
+"""What a run says of itself: whether it converged, its main conformers, and the figures of its summary."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boltzgen.ensemble import Ensemble
+from boltzgen.evaluation.convergence import MAX_MISSED_SHARE, Verdict, judge, missed_share
+from boltzgen.evaluation.modes import conformer_states, conformer_table, find_states
+from boltzgen.models.model import GenerativeModel, LatentVariableModel
+from boltzgen.training.trainer import TrainingResult
+from boltzgen.workflows.preparation import Preparation
+
+MAIN_CONFORMERS = 10
+HISTORY_ROWS = 100
+JUDGED_FRAMES = 4096
+BOUND_SAMPLES = 16
+NO_DENSITY = (
+    "model '{}' has no density: its samples are as it makes them, not Boltzmann weighted, and there is no"
+    " free energy"
+)
+NEVER_MADE = (
+    "{:.0f} % of the population, by replica exchange, is in conformers that the model never made; give a"
+    " larger --budget"
+)
+
+
+@torch.no_grad()
+def verdict(ensemble: Ensemble, prepared: Preparation, model_name: str) -> Verdict:
+    """Whether to trust ``ensemble``; an ensemble without weights is never converged."""
+    frames = prepared.frames.positions
+    frames = frames[:: max(1, len(frames) // JUDGED_FRAMES)]
+    if ensemble.has_density:
+        missed = _missed_share(ensemble, prepared, frames)
+        return judge(ensemble.effective_sample_size, ensemble.pareto_k, missed)
+    missed = never_made_share(ensemble, frames.cpu().numpy())
+    warnings = [NO_DENSITY.format(model_name)]
+    warnings += [NEVER_MADE.format(100 * missed)] if missed > MAX_MISSED_SHARE else []
+    return Verdict(False, warnings, missed)
+
+
+def never_made_share(ensemble: Ensemble, frames: Float[np.ndarray, "frames atoms 3"]) -> float:
+    """Share of ``frames`` (nm) in conformers that no sample of ``ensemble`` is in."""
+    states = find_states(ensemble.molecule, frames, np.full(len(frames), 1.0 / len(frames)))
+    made = {tuple(row) for row in conformer_states(states, ensemble.positions)}
+    return float(np.mean([tuple(row) not in made for row in conformer_states(states, frames)]))
+
+
+def _missed_share(ensemble: Ensemble, prepared: Preparation, frames: Tensor) -> float:
+    """Share of thermal frames in conformers that the model has dropped."""
+    u = prepared.target.reduced_energy(frames)
+    log_weights = -u.double() - _log_prob(prepared, frames).double()
+    positions = frames.cpu().numpy()
+    equal = np.full(len(positions), 1.0 / len(positions))
+    states = find_states(ensemble.molecule, positions, equal)
+    table = conformer_table(states, positions, equal, u.cpu().numpy())
+    return missed_share(
+        log_weights.cpu(), u.cpu(), torch.from_numpy(table.assignment), ensemble.log_z.value,
+        ensemble.mean_energy.value / ensemble.kT,
+    )  # fmt: skip
+
+
+def _log_prob(prepared: Preparation, frames: Tensor) -> Tensor:
+    model = prepared.model
+    if isinstance(model, GenerativeModel):
+        return model.log_prob(frames)
+    assert isinstance(model, LatentVariableModel)
+    generator = torch.Generator(frames.device).manual_seed(0)
+    return model.log_prob_bound(frames, BOUND_SAMPLES, generator)
+
+
+def training_history(training: TrainingResult) -> dict[str, list[float]]:
+    """The history of training, at most a hundred rows of it, by column."""
+    history = training.history[:: math.ceil(len(training.history) / HISTORY_ROWS) or 1]
+    names = ("seconds", "step", "ess_fraction", "reverse_kl")
+    return {name: [row[i] for row in history] for i, name in enumerate(names)}
+
+
+def main_conformers(ensemble: Ensemble) -> list[dict[str, Any]]:
+    """The most populated torsion states: population with error, and the index of the best sample of each."""
+    weights, positions = ensemble.weights, ensemble.positions
+    states = find_states(ensemble.molecule, positions, weights)
+    table = conformer_table(states, positions, weights, ensemble.energies)
+    return [
+        {
+            "states": conformer.label,
+            "population": conformer.population.value,
+            "population_stderr": conformer.population.stderr,
+            "torsions_deg": [math.degrees(angle) for angle in conformer.torsions],
+            "representative_sample": conformer.representative,
+        }
+        for conformer in table.conformers[:MAIN_CONFORMERS]
+    ]
