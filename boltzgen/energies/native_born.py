@@ -13,7 +13,7 @@ from boltzgen.energies.native_code import (
     LANE_LOOP,
     TableFunctions,
     indented,
-    prelude,
+    kernel_prelude,
     statements,
 )
 from boltzgen.energies.tables import Table
@@ -82,7 +82,7 @@ class _Printer:
             body += self._over_pairs(kind, [], [f"by_r += {by_r};"])
         return "\n".join(
             [
-                prelude(dtype),
+                kernel_prelude(dtype),
                 *self.tables.sources.values(),
                 _SCRATCH,
                 KERNEL_HEAD,

@@ -14,25 +14,7 @@ import torch
 from boltzgen.energies.algebra import ZERO, Node, topological
 from boltzgen.energies.tables import Table, pack, table_source
 from boltzgen.energies.torch_code import SMALLEST_DIVISOR
-
-SCALARS = {torch.float32: "float", torch.float64: "double"}
-LANES = 16  # a power of two; 64-byte registers hold sixteen floats
-
-_MATHEMATICS = [
-    "exp",
-    "log",
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "sinh",
-    "cosh",
-    "tanh",
-    "erf",
-    "erfc",
-]
+from boltzgen.native.language import prelude
 
 _TEMPLATES = {
     "add": "{} + {}",
@@ -56,57 +38,26 @@ KERNEL_HEAD = """extern "C" int run(
 LANE_LOOP = ["#pragma omp simd", "for (int l = 0; l < LANES; ++l) {"]
 
 
-def prelude(dtype: torch.dtype) -> str:
-    """Types and functions that every kernel of this precision uses."""
-    scalar = SCALARS[dtype]
-    largest = "__FLT_MAX__" if dtype == torch.float32 else "__DBL_MAX__"
-    suffix = "f" if dtype == torch.float32 else ""
-    one = "".join(f"SIMD {scalar} {name}{suffix}({scalar}) noexcept;\n" for name in _MATHEMATICS)
-    two = "".join(
-        f"SIMD {scalar} {name}{suffix}({scalar}, {scalar}) noexcept;\n" for name in ("pow", "atan2")
-    )
-    renamed = "".join(f"INLINE T {name}_(T a) {{ return {name}{suffix}(a); }}\n" for name in _MATHEMATICS)
-    renamed += "".join(
-        f"INLINE T {name}_(T a) {{ return __builtin_{name}{suffix}(a); }}\n"
-        for name in ("sqrt", "floor", "ceil", "fabs")
-    )
-    renamed += "".join(
-        f"INLINE T {name}_(T a, T b) {{ return {name}{suffix}(a, b); }}\n" for name in ("pow", "atan2")
-    )
-    return f"""#include <stdlib.h>
-#include <stdint.h>
-// glibc ≥ 2.35 has vector variants of all of these; elsewhere the scalar functions serve
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
-#if __GLIBC_PREREQ(2, 35)
-#define SIMD __attribute__((__simd__("notinbranch"), const))
-#endif
-#endif
-#ifndef SIMD
-#define SIMD __attribute__((const))
-#endif
-#define INLINE static inline __attribute__((always_inline))
-extern "C" {{
-{one}{two}}}
-typedef {scalar} T;
-enum {{ LANES = {LANES} }};
-static const T LARGEST = {largest};
-{renamed}INLINE T min_(T a, T b) {{ return a < b ? a : b; }}
-INLINE T max_(T a, T b) {{ return a > b ? a : b; }}
-struct Kernel {{
+def kernel_prelude(dtype: torch.dtype) -> str:
+    """What every kernel of this precision starts with."""
+    return (
+        prelude(dtype)
+        + """struct Kernel {
   int (*run)(const Kernel*, const T*, T*, T*);
   int64_t count;
   int64_t n_atoms;
   const int32_t* atoms;
   const T* parameters;
   const double* tables;
-}};
+};
 """
+    )
 
 
 def driver_source(dtype: torch.dtype) -> str:
     """The loop over blocks of conformations: copy a block in, run every kernel on it, copy it out."""
     return (
-        prelude(dtype)
+        kernel_prelude(dtype)
         + r"""
 extern "C" int evaluate(const Kernel* kernels, int64_t n_kernels, int64_t n_atoms, int64_t batch,
                         int64_t begin, int64_t end, const T* positions, T* energies, T* gradients) {
@@ -247,7 +198,7 @@ def cluster_kernel(
             particle, axis_index = divmod(column, 3)
             inside.append(f"F{particle + 1}[{axis_index} * LANES + l] += {slope};")
     lines = [
-        prelude(dtype),
+        kernel_prelude(dtype),
         *functions.sources.values(),
         KERNEL_HEAD,
         "  for (int64_t c = 0; c < k->count; ++c) {",

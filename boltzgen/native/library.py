@@ -50,7 +50,9 @@ def can_compile() -> bool:
     if os.environ.get("BOLTZGEN_COMPILE") == "0":
         return False
     if find_compiler() is None:
-        warnings.warn("no C++ compiler found: energies run uncompiled, many times slower", stacklevel=2)
+        warnings.warn(
+            "no C++ compiler found: energies and flows run uncompiled, many times slower", stacklevel=2
+        )
         return False
     return True
 
@@ -115,7 +117,7 @@ def _load(source: str, path: Path) -> ctypes.CDLL:
             path.unlink(missing_ok=True)
             return _loaded(_compiled(source))
         except OSError as error:
-            raise EvaluationError(f"the compiled energy {path} cannot be loaded: {error}") from error
+            raise EvaluationError(f"the compiled library {path} cannot be loaded: {error}") from error
 
 
 @cache
@@ -126,7 +128,7 @@ def _loaded(path: Path) -> ctypes.CDLL:
 def _compiled(source: str) -> Path:
     try:
         folder, machine = cache_folder(), _machine()
-        targets = [folder / f"energy-{_digest(source, machine, flags)}.so" for flags in _FLAG_SETS]
+        targets = [folder / f"native-{_digest(source, machine, flags)}.so" for flags in _FLAG_SETS]
         for target in targets:
             if target.exists():
                 return target
