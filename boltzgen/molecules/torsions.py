@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from rdkit import Chem
 
 from boltzgen.molecules.dihedrals import dihedrals
@@ -39,6 +39,23 @@ class Torsion:
 def conformer_torsions(molecule: Molecule) -> list[Torsion]:
     """The torsions that tell conformers apart: rotatable bonds, then rings, then ring nitrogens."""
     return _rotatable(molecule) + _ring(molecule) + _inversions(molecule)
+
+
+def turning_bonds(
+    molecule: Molecule,
+) -> tuple[Int[np.ndarray, "bonds 2"], Bool[np.ndarray, "bonds atoms"]]:
+    """Bonds about which conformers differ by a turn, and the atoms beyond each: the smaller side."""
+    graph = MolecularGraph.from_rdmol(molecule.rdmol)
+    axes, beyond = [], []
+    for torsion in _rotatable(molecule):
+        j, k = torsion.axis
+        sides = [(graph.component(k, without=(j,)), (j, k)), (graph.component(j, without=(k,)), (k, j))]
+        atoms, axis = min(sides, key=lambda side: len(side[0]))
+        axes.append(axis)
+        beyond.append([index in atoms for index in range(molecule.n_atoms)])
+    return np.array(axes, dtype=int).reshape(-1, 2), np.array(beyond, dtype=bool).reshape(
+        -1, molecule.n_atoms
+    )
 
 
 def ramachandran_torsions(molecule: Molecule) -> list[tuple[Torsion, Torsion]]:

@@ -111,7 +111,7 @@ class Langevin:
                 f"{self.masses.shape[0]} masses were given for {positions.shape[1]} atoms; give one an atom."
             )
         x = positions.permute(2, 1, 0).contiguous()
-        energy, gradient = self._energy_and_gradient(x)
+        energy, gradient = self.energy_and_gradient(x)
         state = LangevinState(x, self._thermal_velocities(x, generator), energy, gradient)
         return self._replace_failed(state, generator)[0]
 
@@ -126,7 +126,7 @@ class Langevin:
         noise = self._thermal_velocities(positions, generator)
         velocities.mul_(decay).add_(noise, alpha=math.sqrt(1.0 - decay**2))
         positions.add_(velocities, alpha=0.5 * self.time_step)
-        energy, gradient = self._energy_and_gradient(positions)
+        energy, gradient = self.energy_and_gradient(positions)
         stepped = LangevinState(positions, velocities, energy, gradient)
         stepped, replaced = self._replace_failed(stepped, generator)
         return stepped, LangevinInfo(replaced)
@@ -158,7 +158,7 @@ class Langevin:
             frames, energies = [state.public_positions], [state.energy]
         return state, Trajectory(torch.stack(frames), torch.stack(energies), replaced)
 
-    def _energy_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def energy_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Energies kJ/mol [batch] and gradients kJ/(mol nm) [3, atoms, batch] of batch-last positions."""
         with torch.no_grad():
             u, du = self.target.reduced_energy_and_gradient(x.permute(2, 1, 0))

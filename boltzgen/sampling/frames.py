@@ -16,6 +16,7 @@ from torch import Tensor
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.sampling.dynamics import Langevin
 from boltzgen.sampling.tempering import ReplicaExchange, temperature_ladder
+from boltzgen.sampling.turns import BondTurns
 
 HYDROGEN_MASS = 4.0  # dalton: masses do not enter the configurational density, and this allows 2 fs steps
 SETTLING_SHARE = 0.2
@@ -65,15 +66,17 @@ def thermal_frames(
     starts: Float[Tensor, "starts atoms 3"],
     config: FramesConfig,
     generator: torch.Generator,
+    turns: BondTurns | None = None,
 ) -> ThermalFrames:
     """Frames from ladders whose walkers start at ``starts`` (nm, used in turn), in the order of time.
 
-    The first fifth of the run settles and leaves no frames.
+    ``turns`` help them over the barriers of single bonds. The first fifth of the run settles and leaves no
+    frames.
     """
     coldest = target.temperature
     temperatures = temperature_ladder(coldest, config.hot_factor * coldest, target.n_atoms)
     dynamics = thermal_dynamics(target, masses, config.time_step, config.friction)
-    exchange = ReplicaExchange(dynamics, temperatures, config.ladders, config.steps_per_frame)
+    exchange = ReplicaExchange(dynamics, temperatures, config.ladders, config.steps_per_frame, turns)
     rounds = max(int(config.picoseconds / config.time_step / config.steps_per_frame), 5)
     settling = max(int(SETTLING_SHARE * rounds), 1)
     state, settled = exchange.run(exchange.init(starts, generator), settling, generator, frame_every=settling)

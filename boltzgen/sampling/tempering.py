@@ -17,6 +17,7 @@ from torch import Tensor
 from boltzgen.errors import InputError
 from boltzgen.sampling.dynamics import Langevin, LangevinState
 from boltzgen.sampling.importance import Estimate
+from boltzgen.sampling.turns import BondTurns
 from boltzgen.units import thermal_energy
 
 ACCEPTANCE_WIDTH = 1.2  # spacing √(f/2) Δ ln T that exchanges f harmonic degrees of freedom four times in ten
@@ -77,12 +78,15 @@ class ReplicaExchange:
     """``n_ladders`` independent ladders of ``temperatures`` (K, ascending), moved by ``kernel``.
 
     The kernel's own temperature and walker groups do not matter. At least two ladders, for the error bars.
+    Before every round of exchanges each walker tries ``turns_per_swap`` of the ``turns``, if there are any.
     """
 
     kernel: Langevin
     temperatures: Float[Tensor, " rungs"]
     n_ladders: int = 8
     steps_per_swap: int = 100
+    turns: BondTurns | None = None
+    turns_per_swap: int = 4
 
     def __post_init__(self) -> None:
         rising = bool((self.temperatures.diff() > 0).all()) and float(self.temperatures[0]) > 0
@@ -112,9 +116,12 @@ class ReplicaExchange:
     def step(
         self, state: ReplicaState, generator: torch.Generator | None = None
     ) -> tuple[ReplicaState, ReplicaInfo]:
-        """``steps_per_swap`` steps of every walker, then one round of exchanges."""
+        """``steps_per_swap`` steps of every walker, then turns and one round of exchanges."""
         moves = self._moves(state.replica.device)
         dynamics, trajectory = moves.run(state.dynamics, self.steps_per_swap, generator)
+        if self.turns is not None:
+            for _ in range(self.turns_per_swap):
+                dynamics, _ = self.turns.attempt(moves, dynamics, generator)
         state, tried, accepted = self._swap(replace(state, dynamics=dynamics), generator)
         return state, ReplicaInfo(tried, accepted, trajectory.replaced)
 

@@ -20,6 +20,7 @@ from boltzgen.errors import InputError
 from boltzgen.models.model import Internal, Model
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.sampling.frames import FramesConfig, ThermalFrames, thermal_frames
+from boltzgen.sampling.turns import BondTurns
 from boltzgen.systems import MolecularSystem, load_system
 from boltzgen.training.families import family
 from boltzgen.workflows.config import SampleConfig, validated
@@ -34,7 +35,7 @@ SYMMETRY_TOLERANCE = 1e-3  # kT, in float64
 def starting_positions(molecule: Molecule, seed: int) -> Tensor:
     """Conformers [n, atoms, 3] in nm where walkers start: embedded ones, and amides and esters turned over.
 
-    Embedding makes secondary amides and esters on one side only, and dynamics hardly ever turns them.
+    Embedding makes secondary amides and esters on one side only.
     """
     seeds = molecule.seed_conformers(SEED_CONFORMERS, seed=seed)
     turned = molecule.turned_conformers(seeds)
@@ -89,7 +90,10 @@ def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) 
     with watch.stage("dynamics", f"{config.frames.ladders} ladders of temperatures"):
         device = generator.device
         masses = torch.as_tensor(molecule.masses).float().to(device)
-        frames = thermal_frames(target, masses, starts.to(device), affordable_frames(config), generator)
+        turns = BondTurns.of(molecule, device)
+        frames = thermal_frames(
+            target, masses, starts.to(device), affordable_frames(config), generator, turns
+        )
     with watch.stage("coordinates"):
         kept = torch.as_tensor(molecule.keeps_stereo(frames.positions.cpu().numpy()))
         if not kept.any():

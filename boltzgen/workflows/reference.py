@@ -23,8 +23,9 @@ from boltzgen.sampling.tempering import (
     ladder_estimate,
     temperature_ladder,
 )
+from boltzgen.sampling.turns import BondTurns
 from boltzgen.systems import MolecularSystem
-from boltzgen.workflows.preparation import SEED_CONFORMERS
+from boltzgen.workflows.preparation import starting_positions
 from boltzgen.workflows.progress import Report, StageProgress, silent
 from boltzgen.workflows.versions import package_versions
 
@@ -70,11 +71,7 @@ class Reference:
 def reference_ensemble(
     system: MolecularSystem, config: ReferenceConfig | None = None, report: Report = silent
 ) -> Reference:
-    """Equally weighted frames of ``system`` at ``config.temperature``, worth as many as their errors say.
-
-    Ladders start from embedded conformers. Amides and esters hardly ever turn over in such a run: it keeps
-    those that start cis or trans as they are, and their shares are those of the seeds.
-    """
+    """Equally weighted frames of ``system`` at ``config.temperature``, worth as many as their errors say."""
     began = time.monotonic()
     config = config or ReferenceConfig()
     if not config.hottest > config.temperature:
@@ -87,8 +84,10 @@ def reference_ensemble(
     masses = torch.as_tensor(molecule.masses).float()
     kernel = thermal_dynamics(target, masses, config.time_step, config.friction)
     temperatures = temperature_ladder(config.temperature, config.hottest, molecule.n_atoms)
-    exchange = ReplicaExchange(kernel, temperatures, config.ladders, config.steps_per_swap)
-    starts = torch.as_tensor(molecule.seed_conformers(SEED_CONFORMERS, seed=config.seed)).float()
+    exchange = ReplicaExchange(
+        kernel, temperatures, config.ladders, config.steps_per_swap, BondTurns.of(molecule)
+    )
+    starts = starting_positions(molecule, config.seed)
     rounds = max(int(config.picoseconds / config.time_step / config.steps_per_swap), 2 * REPORTS)
     state, _ = exchange.run(exchange.init(starts, generator), max(rounds // 10, 1), generator)
     trajectory = _reported_run(exchange, state, rounds, generator, report)
