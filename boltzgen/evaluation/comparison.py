@@ -7,7 +7,7 @@ any number of sample sets. Samples with weights are measured twice, as generated
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -67,13 +67,15 @@ class Comparison:
 class Yardstick:
     """A reference in two halves that share no ladder, and what its frames say of themselves.
 
-    Raises InputError where a half has under 200 frames.
+    most_transport: rows of a transport plan and of a kernel matrix. Raises InputError where a half has under
+    200 frames.
     """
 
     molecule: Molecule
     torsions: list[Torsion]
     halves: tuple[Described, Described]
     seed: int = 0
+    most_transport: int = MOST_TRANSPORT
     states: tuple[TorsionStates, ...] = field(init=False)
     threshold: float = field(init=False)
 
@@ -96,13 +98,13 @@ class Yardstick:
         self, samples: Described, training: Float[np.ndarray, "frames features"] | None
     ) -> Comparison:
         """Of equally weighted samples; ``training``: features of the frames that the model learnt from."""
-        found = self._measure(samples)
-        found.figures["classifier_balanced_accuracy"] = self._classifier(samples.features)
         copied = None
         if training is not None:
             test = np.concatenate([half.features for half in self.halves])
             copied = copied_share(samples.features, training, test, self.seed)
-        return Comparison(**(vars(found) | {"copied": copied}))
+        found = self._measure(samples)
+        found.figures["classifier_balanced_accuracy"] = self._classifier(samples.features)
+        return replace(found, copied=copied)
 
     def measure_weighted(self, samples: Described, log_weights: Float[np.ndarray, " samples"]) -> Comparison:
         """Of samples drawn again by their weights.
@@ -125,7 +127,7 @@ class Yardstick:
             figures[f"{name}_worst_torsion"] = max((one[name] for one in by_torsion.values()), key=_value)
         n = len(samples)
         high = float(np.mean(~(samples.energies <= self.threshold)))
-        rows = np.random.default_rng(self.seed).permutation(n)[: min(MOST_TRANSPORT, n)]
+        rows = np.random.default_rng(self.seed).permutation(n)[: min(self.most_transport, n)]
         reference = np.concatenate([half.features for half in self.halves])
         others = np.random.default_rng(self.seed).permutation(len(reference))[: len(rows)]
         return Comparison(
@@ -141,7 +143,7 @@ class Yardstick:
         periods = np.array([torsion.period for torsion in self.torsions])
         figures: dict[str, tuple[str, BlockedDistance]] = {
             "ks_energy": ("energies", self._distance(ks_statistic, "energies", MOST_MARGINAL)),
-            "mmd_squared": ("features", self._distance(squared_mmd, "features", MOST_TRANSPORT)),
+            "mmd_squared": ("features", self._distance(squared_mmd, "features", self.most_transport)),
         }
         for order in (1, 2):
             on_line = partial(line_wasserstein, order=order)
@@ -150,12 +152,16 @@ class Yardstick:
             if len(periods):
                 figures[f"w{order}_torsions_rad"] = (
                     "torsions",
-                    self._distance(on_torus, "torsions", MOST_TRANSPORT),
+                    self._distance(on_torus, "torsions", self.most_transport),
                 )
             figures[f"w{order}_energy_kT"] = ("energies", self._distance(on_line, "energies", MOST_MARGINAL))
+            figures[f"w{order}_features"] = (
+                "features",
+                self._distance(in_space, "features", self.most_transport),
+            )
             figures[f"w{order}_distances_nm"] = (
                 "distances",
-                self._distance(in_space, "distances", MOST_TRANSPORT),
+                self._distance(in_space, "distances", self.most_transport),
             )
         return figures
 

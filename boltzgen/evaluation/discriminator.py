@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, silu
 
 N_FOLDS = 5
-HIDDEN = 64
-STEPS = 300
-BATCH = 256
-LEARNING_RATE = 3e-3
+HIDDEN = 32
+STEPS = 200
+BATCH = 200
+LEARNING_RATE = 5e-3
 WEIGHT_DECAY = 1e-2
 FARTHEST = 10.0  # standard deviations: a clash should be told apart by its sign, not by its size
 
