@@ -11,6 +11,7 @@ from rdkit import Chem
 from torch import Tensor
 
 from boltzgen.coordinates.base import StiffBase
+from boltzgen.coordinates.closing import ClosingDistances, closing_distances
 from boltzgen.coordinates.closures import Closures, closure_passes
 from boltzgen.coordinates.equivalence import fold_rules, handed_centres, order_rules, skeletal_permutations
 from boltzgen.coordinates.groups import PLANAR, TURN, Group
@@ -89,18 +90,32 @@ def build_coordinates(
     x = labels.canonicalise(x, placement)
     coordinates = MolecularCoordinates(zmatrix, groups, labels)
     energies = None if reduced_energies is None else torch.as_tensor(reduced_energies).double()[source]
-    _whiten(coordinates, blocks_with_basins(graph, rings, x), x, energies)
+    blocks = blocks_with_basins(graph, rings, x)
+    several = frozenset().union(*(block.atoms for block in blocks))
+    closing = [
+        closing_distances(graph, zmatrix, groups, atoms)
+        for atoms in (frozenset(range(graph.n_atoms)) - several, *(block.atoms for block in blocks))
+    ]
+    _whiten(coordinates, blocks, closing, x, energies)
     return coordinates.to(dtype)
 
 
 @torch.no_grad()
 def _whiten(
-    coordinates: MolecularCoordinates, blocks: list[Block], x: Tensor, reduced_energies: Tensor | None
+    coordinates: MolecularCoordinates,
+    blocks: list[Block],
+    closing: list[ClosingDistances],
+    x: Tensor,
+    reduced_energies: Tensor | None,
 ) -> None:
-    """Fits whitening and base of ``coordinates`` to frames x [n, atoms, 3] in the domain."""
-    torsions, raw, log_det = coordinates.unbounded.measure(x.permute(2, 1, 0))
+    """Fits whitening and base of ``coordinates`` to frames x [n, atoms, 3] in the domain.
+
+    ``closing``: the distances to hold in rings of one basin, and in each of the ``blocks``.
+    """
+    unbounded = coordinates.unbounded
+    torsions, raw, log_det = unbounded.measure(x.permute(2, 1, 0))
     coordinates.circle.fit(torsions)
-    links = coordinates.unbounded.links()
+    links = unbounded.links()
     taken: set[int] = set()
     indices: list[list[int]] = []
     for block in blocks:
@@ -112,9 +127,15 @@ def _whiten(
         several = torch.stack([block.basins for block in blocks])
         pooled = several.unique(dim=1, return_inverse=True)[1]
         pooled[(several < 0).any(0)] = -1
-    coordinates.whitening.fit(raw, pooled, indices)
-    y, _ = coordinates.whitening.whiten(raw)
-    mixtures = [mixture(own, y, block.basins) for own, block in zip(indices, blocks, strict=True)]
+    whitening = coordinates.whitening
+    slopes = closing[0].slopes(unbounded, raw[:, pooled >= 0].mean(1, keepdim=True))
+    whitening.fit(raw, pooled, indices, closing[0].of(x), slopes[0])
+    y, _ = whitening.whiten(raw)
+    mixtures = []
+    for own, block, distances in zip(indices, blocks, closing[1:], strict=True):
+        means = [raw[:, block.basins == k].mean(1) for k in range(block.n_basins)]
+        slopes = distances.slopes(unbounded, torch.stack(means, 1)) @ whitening.factor
+        mixtures.append(mixture(own, y, block.basins, distances.of(x), slopes))
     coordinates.base = StiffBase(coordinates.n_stiff, mixtures)
     if reduced_energies is not None:
         work = reduced_energies - log_det - coordinates.circle.unstretch(torsions)[1]

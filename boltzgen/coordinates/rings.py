@@ -14,7 +14,7 @@ from torch import Tensor
 
 from boltzgen.coordinates.base import MixtureBlock, StiffBase
 from boltzgen.coordinates.pyramids import is_pyramidal, pyramid_volume
-from boltzgen.coordinates.whitening import shrunk_covariance
+from boltzgen.coordinates.whitening import held, shrunk_covariance
 from boltzgen.molecules.dihedrals import dihedrals
 from boltzgen.molecules.symmetry import MolecularGraph
 
@@ -109,18 +109,25 @@ def classes(features: Tensor) -> Tensor:
     return torch.where(distance > 1, -1, nearest)[members]
 
 
-def mixture(indices: list[int], y: Tensor, basins: Tensor) -> MixtureBlock:
-    """A Gaussian for each basin of frames of whitened coordinates ``y`` [stiff, n]; −1 counts for none."""
+def mixture(indices: list[int], y: Tensor, basins: Tensor, distances: Tensor, slopes: Tensor) -> MixtureBlock:
+    """A Gaussian for each basin of frames of whitened coordinates ``y`` [stiff, n]; −1 counts for none.
+
+    ``distances`` [k, n], of the given ``slopes`` [basins, k, stiff] in y, keep the spread that they have in
+    the frames.
+    """
     chosen = y[indices]
     n_basins = int(basins.max()) + 1
     block = MixtureBlock(indices, n_basins)
     weights, means, factors = [], [], []
     for k in range(n_basins):
-        members = chosen[:, basins == k]
+        members, lengths = chosen[:, basins == k], distances[:, basins == k]
         mean = members.mean(1, keepdim=True)
         weights.append(members.shape[1] / chosen.shape[1])
         means.append(mean[:, 0])
-        factors.append(torch.linalg.cholesky(shrunk_covariance(members - mean, max(members.shape[1] - 1, 1))))
+        free = max(members.shape[1] - 1, 1)
+        wanted = shrunk_covariance(lengths - lengths.mean(1, keepdim=True), free)
+        covariance = held(shrunk_covariance(members - mean, free), slopes[k][:, indices], wanted)
+        factors.append(torch.linalg.cholesky(covariance))
     block.set(torch.tensor(weights, dtype=torch.float64), torch.stack(means), torch.stack(factors))
     return block
 

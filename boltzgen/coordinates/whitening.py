@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 SMALLEST_DEVIATION = 1e-4  # of a coordinate whose frames do not vary
+LEAST_VARIANCE = 1e-9  # of the greatest: combinations below depend on the others
 
 
 class Whitening(nn.Module):
@@ -27,7 +28,12 @@ class Whitening(nn.Module):
         self.register_buffer("log_det", torch.zeros((), dtype=torch.float64))
 
     def fit(
-        self, raw: Float[Tensor, "stiff frames"], basins: Tensor, blocks: Sequence[Sequence[int]]
+        self,
+        raw: Float[Tensor, "stiff frames"],
+        basins: Tensor,
+        blocks: Sequence[Sequence[int]],
+        distances: Float[Tensor, "k frames"] | None = None,
+        slopes: Float[Tensor, "k stiff"] | None = None,
     ) -> None:
         """Sets mean and covariance from frames, each in one of the ``basins`` [frames], or −1 and not used.
 
@@ -35,17 +41,17 @@ class Whitening(nn.Module):
         their own basin, and shrunk towards its diagonal (``shrunk_covariance``). Each of the ``blocks`` of
         coordinates is whitened within itself, so that its y depend on it alone (and correlate with those of
         the other blocks as the blocks do); the other coordinates are whitened given all blocks.
+        ``distances``, of the given ``slopes`` in raw, keep the spread that they have in the frames.
         """
         used = basins >= 0
         raw, basins = raw[:, used].to(self.mean.dtype), basins[used]
         if raw.shape[0] == 0:
             return
-        centred = raw.clone()
-        for basin in basins.unique():
-            members = basins == basin
-            centred[:, members] -= raw[:, members].mean(1, keepdim=True)
         free = max(raw.shape[1] - int(basins.unique().numel()), 1)
-        covariance = shrunk_covariance(centred, free)
+        covariance = shrunk_covariance(_centred(raw, basins), free)
+        if distances is not None and slopes is not None:
+            spread = shrunk_covariance(_centred(distances[:, used], basins), free)
+            covariance = held(covariance, slopes, spread)
         first = [i for block in blocks for i in block]
         order = torch.tensor(first + sorted(set(range(len(raw))) - set(first)))
         factor = _block_factor(covariance[order][:, order], [len(block) for block in blocks])
@@ -68,6 +74,15 @@ class Whitening(nn.Module):
     def whiten(self, raw: Float[Tensor, "stiff batch"]) -> tuple[Float[Tensor, "stiff batch"], Tensor]:
         """y and ln |∂raw/∂y|."""
         return self.inverse @ (raw - self.mean), self.log_det
+
+
+def _centred(values: Float[Tensor, "k frames"], basins: Tensor) -> Float[Tensor, "k frames"]:
+    """``values`` less their mean in each basin."""
+    centred = values.clone()
+    for basin in basins.unique():
+        members = basins == basin
+        centred[:, members] -= values[:, members].mean(1, keepdim=True)
+    return centred
 
 
 def _block_factor(covariance: Float[Tensor, "k k"], sizes: list[int]) -> Float[Tensor, "k k"]:
@@ -105,3 +120,22 @@ def shrunk_covariance(centred: Float[Tensor, "k frames"], free: int) -> Float[Te
     # Fewer frames than coordinates leave directions without any variance.
     correlation = (1.0 - 1e-9) * correlation + 1e-9 * torch.eye(len(correlation), dtype=centred.dtype)
     return deviation * correlation * deviation.T
+
+
+def held(
+    covariance: Float[Tensor, "d d"], slopes: Float[Tensor, "k d"], wanted: Float[Tensor, "k k"]
+) -> Float[Tensor, "d d"]:
+    """The covariance nearest to ``covariance`` with which slopes · y has the covariance ``wanted``.
+
+    Nearest in relative entropy: the distribution of the k combinations changes, that of everything else given
+    them stays (Csiszár 1975). Combinations that depend on each other are held together.
+    """
+    if not len(slopes):
+        return covariance
+    spread = slopes @ covariance @ slopes.T
+    values, vectors = torch.linalg.eigh(spread)
+    kept = values > LEAST_VARIANCE * values.max().clamp_min(1e-300)
+    basis = vectors[:, kept] * values[kept].rsqrt()
+    gain = covariance @ slopes.T @ basis
+    change = basis.T @ wanted @ basis - torch.eye(int(kept.sum()), dtype=covariance.dtype)
+    return covariance + gain @ change @ gain.T

@@ -133,7 +133,10 @@ def test_ring_systems_and_torsions():
     assert torch.equal(torsions.sign(), -torsions.roll(1).sign())
 
 
-@pytest.mark.parametrize("name", ["cyclohexane", "pyrrolidine", "decalin", "cyclopentanone", "norbornane"])
+@pytest.mark.parametrize(
+    "name",
+    ["cyclohexane", "pyrrolidine", "decalin", "cyclopentanone", "norbornane", "cyclodecane"],
+)
 def test_rings_of_untrained_samples_are_closed(name):
     mol = molecule(name)
     x = coordinates(name).to_positions(*samples(name, 2000))[0]
