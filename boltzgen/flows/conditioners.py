@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+MAX_LOG_SCALE = 3.0  # of an affine map: its raw scale goes through a hyperbolic tangent of this height
+
 
 class Conditioner(nn.Module):
     """Residual perceptron whose last layer starts at zero, so that a new flow is the identity.

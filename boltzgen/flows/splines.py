@@ -16,7 +16,7 @@ from torch import Tensor
 MIN_BIN = 1e-3
 MIN_SLOPE = 1e-3
 # softplus(raw + offset) + MIN_SLOPE is 1 at raw = 0: zero parameters are the identity.
-_SLOPE_OFFSET = math.log(math.expm1(1.0 - MIN_SLOPE))
+SLOPE_OFFSET = math.log(math.expm1(1.0 - MIN_SLOPE))
 
 
 def _knots(raw: Tensor, bound: float) -> tuple[Tensor, Tensor]:
@@ -70,36 +70,40 @@ def wrap(angle: Tensor) -> Tensor:
 
 def circular_spline(
     x: Float[Tensor, "*batch"],
-    raw_widths: Float[Tensor, " bins *shared"],
-    raw_heights: Float[Tensor, " bins *shared"],
-    raw_slopes: Float[Tensor, " bins *shared"],
+    raw: Float[Tensor, " parameters *shared"],
     inverse: bool = False,
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """Monotone map of the circle onto itself that fixes −π, smooth across it: the slope there is learned.
+    """Monotone map of the circle onto itself, smooth everywhere, followed by a turn (Rezende 2020).
 
-    ``x`` in radians, any turn. Returns the value in [−π, π] and log|d value / d x|.
-    Zero parameters give the identity. ``inverse`` gives the inverse map and its own log slope.
+    ``x`` in radians, any turn. ``raw`` holds 3·bins + 1 parameters: widths, heights, slopes (the first is
+    that at both ends of the period, −π and π, which the spline fixes) and the turn. Zeros are the identity.
+    Returns the value in [−π, π] and log|d value / d x|; ``inverse`` those of the inverse map.
     """
-    slopes = MIN_SLOPE + torch.nn.functional.softplus(raw_slopes + _SLOPE_OFFSET)
+    widths, heights, raw_slopes, turn = torch.split(raw, [*3 * [len(raw) // 3], 1])
+    slopes = MIN_SLOPE + torch.nn.functional.softplus(raw_slopes + SLOPE_OFFSET)
     slopes = torch.cat([slopes, slopes[:1]])
-    return _evaluate(wrap(x), raw_widths, raw_heights, slopes, math.pi, inverse)
+    if inverse:
+        return _evaluate(wrap(x - turn[0]), widths, heights, slopes, math.pi, inverse)
+    value, log_slope = _evaluate(wrap(x), widths, heights, slopes, math.pi, inverse)
+    return wrap(value + turn[0]), log_slope
 
 
 def linear_tail_spline(
     x: Float[Tensor, "*batch"],
-    raw_widths: Float[Tensor, " bins *shared"],
-    raw_heights: Float[Tensor, " bins *shared"],
-    raw_slopes: Float[Tensor, " inner *shared"],
+    raw: Float[Tensor, " parameters *shared"],
     bound: float,
     inverse: bool = False,
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Monotone map of the line: a spline on [−bound, bound], the identity outside.
 
-    ``raw_slopes`` are those of the bins − 1 inner knots. Returns value and log slope, as above.
+    ``raw`` holds 3·bins − 1 parameters: widths, heights and the slopes of the inner knots.
+    Returns value and log slope, as above.
     """
-    inner = MIN_SLOPE + torch.nn.functional.softplus(raw_slopes + _SLOPE_OFFSET)
+    bins = (len(raw) + 1) // 3
+    widths, heights, raw_slopes = torch.split(raw, [bins, bins, bins - 1])
+    inner = MIN_SLOPE + torch.nn.functional.softplus(raw_slopes + SLOPE_OFFSET)
     ones = torch.ones_like(inner[:1])
     slopes = torch.cat([ones, inner, ones])
-    value, log_slope = _evaluate(x.clamp(-bound, bound), raw_widths, raw_heights, slopes, bound, inverse)
+    value, log_slope = _evaluate(x.clamp(-bound, bound), widths, heights, slopes, bound, inverse)
     outside = x.abs() >= bound
     return torch.where(outside, x, value), torch.where(outside, torch.zeros_like(x), log_slope)
