@@ -8,18 +8,18 @@ torsions and the stiff coordinates, in which its slopes are measured.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
 from boltzgen.errors import InputError
 from boltzgen.flows.conditioners import Conditioner, TorsionFeatures
+from boltzgen.models.base import sample_base
+from boltzgen.models.critic import CriticNetwork
 from boltzgen.models.model import ImplicitModel, Internal
-from boltzgen.objectives.adversarial import CriticEstimate, clip_parameters, critic_estimate
 
 if TYPE_CHECKING:
     from boltzgen.coordinates.internal import MolecularCoordinates
@@ -64,35 +64,11 @@ class WganGpConfig(AdversarialConfig):
     game: Literal["wgan-gp"] = "wgan-gp"
 
 
-class CriticNetwork(nn.Module):
-    """Perceptron from features to one number. With ``clip`` its weights act as if within ±``clip``."""
-
-    def __init__(self, n_features: int, hidden: int, depth: int, clip: float | None = None) -> None:
-        super().__init__()
-        self.clip = clip
-        sizes = [n_features] + depth * [hidden] + [1]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
-
-    def forward(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, " batch"]:
-        hidden = features
-        for index, layer in enumerate(self.layers):
-            hidden = nn.functional.silu(hidden) if index else hidden
-            weight, bias = layer.weight, layer.bias
-            if self.clip is not None:
-                weight, bias = (value.clamp(-self.clip, self.clip) for value in (weight, bias))
-            hidden = nn.functional.linear(hidden, weight, bias)
-        return hidden[:, 0]
-
-    def project(self) -> None:
-        """Puts the parameters back into ±``clip``, where they have a gradient."""
-        if self.clip is not None:
-            clip_parameters(self.parameters(), self.clip)
-
-
 class AdversarialModel(ImplicitModel):
     """Generator and critic. Raises InputError for a single atom, which has no coordinates."""
 
     coordinates: MolecularCoordinates
+    config: AdversarialConfig
 
     def __init__(self, coordinates: MolecularCoordinates, config: AdversarialConfig) -> None:
         super().__init__()
@@ -110,16 +86,12 @@ class AdversarialModel(ImplicitModel):
         """(cos τ, sin τ, y): the space of the critic."""
         return torch.cat([self.torsion_features(internal.torsions), internal.stiff], dim=-1)
 
-    def sample_latent(self, n: int, generator: torch.Generator | None = None) -> Internal:
-        """``n`` points: uniform torsions, stiff coordinates of the base density."""
-        stiff = self.coordinates.base.sample(n, generator)
-        uniform = torch.rand(
-            n, self.coordinates.n_torsions, generator=generator, dtype=stiff.dtype, device=stiff.device
-        )
-        return Internal((2.0 * uniform - 1.0) * math.pi, stiff)
+    def sample_internal(self, n: int, generator: torch.Generator | None = None) -> Internal:
+        """``n`` molecular internal coordinates."""
+        return self(sample_base(self.coordinates, n, generator))
 
     def forward(self, latent: Internal) -> Internal:
-        """Molecular internal coordinates of latent points."""
+        """Molecular internal coordinates of ``latent`` points of the base."""
         features = self.features(latent)
         moved = features + self.displacement(features).t()
         n = self.coordinates.n_torsions
@@ -127,21 +99,6 @@ class AdversarialModel(ImplicitModel):
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "batch atoms 3"]:
         """``n`` positions in nm, equivalent rotor substituents labelled at random."""
-        torsions, stiff = self(self.sample_latent(n, generator))
+        torsions, stiff = self.sample_internal(n, generator)
         x, _ = self.coordinates.to_positions(torsions, stiff)
         return self.coordinates.randomise_labels(x, generator)
-
-    @torch.no_grad()
-    def critic_distance(
-        self, frames: Internal, generator: torch.Generator | None = None
-    ) -> CriticEstimate:
-        """What the critic says of W₁ between ``frames`` and as many samples. Raises InputError for a "gan".
-
-        Distances are Euclidean in ``features``. A clipped critic knows W₁ up to its slope only, and its
-        slopes vary: of it take the lower bound.
-        """
-        if self.config.game == "gan":
-            raise InputError("A GAN's discriminator measures no transport distance; take wgan or wgan-gp.")
-        real = self.features(frames)
-        fake = self.features(self(self.sample_latent(len(real), generator)))
-        return critic_estimate(self.critic, real, fake, generator)

@@ -13,19 +13,28 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from boltzgen.errors import InputError
+from boltzgen.models.gan import AdversarialModel
+from boltzgen.models.model import Internal
+
 Critic = Callable[[Tensor], Tensor]  # features [batch, features] -> [batch]
 
 
 def discriminator_loss(real: Float[Tensor, " n"], fake: Float[Tensor, " m"]) -> Float[Tensor, ""]:
-    """−E_T[ln D] − E_G[ln(1 − D)] with the logits of D, what its own player minimises (Goodfellow 2014, eq. 1).
+    """−E_T[ln D] − E_G[ln(1 − D)] of the logits of D: its own player's loss (Goodfellow 2014, eq. 1).
 
     2 ln 2 where D cannot tell; 2 ln 2 minus this, halved, is a lower bound of the Jensen–Shannon divergence.
     """
     return nn.functional.softplus(-real).mean() + nn.functional.softplus(fake).mean()
 
 
+def domain_loss(at_target: Float[Tensor, " n"], at_hot: Float[Tensor, " m"]) -> Float[Tensor, ""]:
+    """Cross entropy of a classifier's logits of "hot", domains counted alike: ln 2 where it is blind."""
+    return 0.5 * (nn.functional.softplus(at_target).mean() + nn.functional.softplus(-at_hot).mean())
+
+
 def non_saturating_loss(fake: Float[Tensor, " n"]) -> Float[Tensor, ""]:
-    """−E_G[ln D] of the logits of samples: the generator's loss, steep where D is sure (Goodfellow 2014, §3)."""
+    """−E_G[ln D] of the logits of D: the generator's loss, steep where D is sure (Goodfellow 2014, §3)."""
     return nn.functional.softplus(-fake).mean()
 
 
@@ -52,7 +61,7 @@ def gradient_norms(critic: Critic, points: Float[Tensor, "n features"]) -> Float
 
 
 def gradient_penalty(critic: Critic, points: Float[Tensor, "n features"]) -> Float[Tensor, ""]:
-    """E[(‖∇F‖ − 1)²] at ``points``, zero for an optimal critic on the transport's lines (Gulrajani 2017, eq. 3).
+    """E[(‖∇F‖ − 1)²] at ``points``: zero for an optimal critic along the transport (Gulrajani 2017, eq. 3).
 
     Times λ it is a soft bound: E_T[F] − E_G[F] − λ E[(‖∇F‖ − 1)²] is greatest at slopes of 1 + W₁/(2λ), and
     the difference there is too large by that factor. Dividing by the mean slope takes it out.
@@ -62,7 +71,7 @@ def gradient_penalty(critic: Critic, points: Float[Tensor, "n features"]) -> Flo
 
 @torch.no_grad()
 def clip_parameters(parameters: Iterable[nn.Parameter], bound: float) -> None:
-    """Puts every parameter into [−bound, bound]: a Lipschitz bound, if a crude one (Arjovsky 2017, alg. 1)."""
+    """Puts all parameters into [−bound, bound]: a Lipschitz bound, if a crude one (Arjovsky 2017, alg. 1)."""
     for parameter in parameters:
         parameter.clamp_(-bound, bound)
 
@@ -128,3 +137,19 @@ def critic_estimate(
         float(slopes.std()),
         float(slopes.max()),
     )
+
+
+@torch.no_grad()
+def critic_distance(
+    model: AdversarialModel, frames: Internal, generator: torch.Generator | None = None
+) -> CriticEstimate:
+    """What the model's critic says of W₁ between ``frames`` and as many samples of the model.
+
+    A clipped critic knows W₁ up to its slope only, and its slopes vary: of it take the lower bound. Raises
+    InputError for a "gan", whose discriminator measures no transport.
+    """
+    if model.config.game == "gan":
+        raise InputError("A GAN's discriminator measures no transport distance; take wgan or wgan-gp.")
+    real = model.features(frames)
+    fake = model.features(model.sample_internal(len(real), generator))
+    return critic_estimate(model.critic, real, fake, generator)

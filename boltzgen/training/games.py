@@ -9,43 +9,43 @@ import torch
 from torch import Tensor, nn
 
 from boltzgen.errors import InputError
+from boltzgen.models.domain_adversarial import HOT, TARGET, DomainAdversarialModel
 from boltzgen.models.gan import AdversarialModel
-from boltzgen.models.model import Internal
 from boltzgen.objectives.adversarial import (
+    clip_parameters,
     discriminator_loss,
+    domain_loss,
     gradient_penalty,
     interpolates,
     kantorovich_difference,
     non_saturating_loss,
+    reverse_gradient,
 )
+from boltzgen.objectives.elbo import beta_schedule
 from boltzgen.training.config import TrainingConfig
+from boltzgen.training.materials import Materials, batch, required_frames
 from boltzgen.training.trainer import Loss, Stage
 
 BETAS = {"gan": (0.5, 0.99), "wgan": (0.0, 0.9), "wgan-gp": (0.0, 0.9)}
 
 
-def adversarial_stages(
-    model: AdversarialModel, frames: Internal | None, config: TrainingConfig, generator: torch.Generator
-) -> list[Stage]:
-    """The game on ``frames``, then the critic alone. Raises InputError where there are no frames."""
-    if frames is None:
-        raise InputError(f"Model '{model.config.game}' learns from frames and there are none; give some.")
+def adversarial_stages(model: AdversarialModel, materials: Materials, config: TrainingConfig) -> list[Stage]:
+    """The game on the frames, then the critic alone. Raises InputError where there are no frames."""
+    frames, generator = required_frames(materials), materials.generator
     rules, betas = model.config, BETAS[model.config.game]
-    features = model.features(frames)
     turn = 0
 
     def critic_loss() -> Loss:
-        device = features.device
-        chosen = torch.randint(len(features), (config.batch_size,), generator=generator, device=device)
-        real = features[chosen]
+        real = model.features(batch(frames, config.batch_size, generator))
         with torch.no_grad():
-            fake = model.features(model(model.sample_latent(config.batch_size, generator)))
-        model.critic.project()
+            fake = model.features(model.sample_internal(config.batch_size, generator))
+        if rules.game == "wgan":
+            clip_parameters(model.critic.parameters(), rules.clip)
         return Loss(_critic_value(model, real, fake, generator))
 
     def generator_loss() -> Loss:
         with _frozen(model.critic):
-            fake = model.critic(model.features(model(model.sample_latent(config.batch_size, generator))))
+            fake = model.critic(model.features(model.sample_internal(config.batch_size, generator)))
         return Loss(non_saturating_loss(fake) if rules.game == "gan" else -fake.mean())
 
     def game(progress: float) -> Loss:
@@ -63,9 +63,7 @@ def adversarial_stages(
     ]
 
 
-def _critic_value(
-    model: AdversarialModel, real: Tensor, fake: Tensor, generator: torch.Generator
-) -> Tensor:
+def _critic_value(model: AdversarialModel, real: Tensor, fake: Tensor, generator: torch.Generator) -> Tensor:
     """What the critic minimises in its turn."""
     critic, rules = model.critic, model.config
     if rules.game == "gan":
@@ -74,6 +72,32 @@ def _critic_value(
     if rules.game == "wgan":
         return value
     return value + rules.penalty * gradient_penalty(critic, interpolates(real, fake, generator))
+
+
+def domain_adversarial_stages(
+    model: DomainAdversarialModel, materials: Materials, config: TrainingConfig
+) -> list[Stage]:
+    """The bound on frames of both domains, half a batch of each, against the classifier of domains.
+
+    Raises InputError where frames of a domain are missing.
+    """
+    frames, hot_frames, generator = required_frames(materials), materials.hot_frames, materials.generator
+    if hot_frames is None or not len(hot_frames.stiff):
+        raise InputError("This model learns from frames at two temperatures and has one; give hot frames.")
+    rules, half = model.config, max(config.batch_size // 2, 1)
+
+    def loss(progress: float) -> Loss:
+        beta = beta_schedule(progress, rules.beta_warmup_share)
+        strength = beta * rules.strength if rules.adversary else 0.0
+        bound, latent = zip(
+            model.log_joint_and_latent(batch(frames, half, generator), TARGET, beta, generator),
+            model.log_joint_and_latent(batch(hot_frames, half, generator), HOT, beta, generator),
+            strict=True,
+        )
+        logits = [model.classifier(reverse_gradient(z, strength)) for z in latent]
+        return Loss(domain_loss(*logits) - 0.5 * (bound[0].mean() + bound[1].mean()))
+
+    return [Stage("two domains", 1.0, config.learning_rate, loss)]
 
 
 @contextmanager

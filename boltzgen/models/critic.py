@@ -1,0 +1,33 @@
+"""The network of a critic, discriminator or classifier of domains: features to one number."""
+
+from itertools import pairwise
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class CriticNetwork(nn.Module):
+    """Perceptron of ``depth`` hidden layers. With ``clip`` its parameters act as if within ±``clip``.
+
+    It starts flat: under a gradient penalty a slope of the wrong sign would have to cross a barrier at zero.
+    """
+
+    def __init__(self, n_features: int, hidden: int, depth: int, clip: float | None = None) -> None:
+        super().__init__()
+        self.clip = clip
+        sizes = [n_features] + depth * [hidden] + [1]
+        layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+        nn.init.zeros_(layers[-1].weight)
+        nn.init.zeros_(layers[-1].bias)
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, " batch"]:
+        hidden = features
+        for index, layer in enumerate(self.layers):
+            assert isinstance(layer, nn.Linear)
+            hidden = nn.functional.silu(hidden) if index else hidden
+            hidden = nn.functional.linear(hidden, self._bounded(layer.weight), self._bounded(layer.bias))
+        return hidden[:, 0]
+
+    def _bounded(self, value: Tensor) -> Tensor:
+        return value if self.clip is None else value.clamp(-self.clip, self.clip)
