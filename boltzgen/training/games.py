@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,7 @@ from boltzgen.models.domain_adversarial import HOT, TARGET, DomainAdversarialMod
 from boltzgen.models.gan import AdversarialModel
 from boltzgen.objectives.adversarial import (
     clip_parameters,
+    critic_distance,
     discriminator_loss,
     domain_loss,
     gradient_penalty,
@@ -27,6 +29,7 @@ from boltzgen.training.materials import Materials, batch, required_frames
 from boltzgen.training.trainer import Loss, Stage
 
 BETAS = {"gan": (0.5, 0.99), "wgan": (0.0, 0.9), "wgan-gp": (0.0, 0.9)}
+FIGURE_FRAMES = 8192
 
 
 def adversarial_stages(model: AdversarialModel, materials: Materials, config: TrainingConfig) -> list[Stage]:
@@ -98,6 +101,37 @@ def domain_adversarial_stages(
         return Loss(domain_loss(*logits) - 0.5 * (bound[0].mean() + bound[1].mean()))
 
     return [Stage("two domains", 1.0, config.learning_rate, loss)]
+
+
+@torch.no_grad()
+def adversarial_figures(model: AdversarialModel, materials: Materials) -> dict[str, float]:
+    """What the critic says of the training frames and as many samples; of W₁ in its Euclidean features.
+
+    Of a GAN: the Jensen–Shannon divergence (nats) that its discriminator proves, of a Wasserstein GAN its
+    reading of W₁ and its slopes on interpolates.
+    """
+    frames = batch(required_frames(materials), FIGURE_FRAMES, materials.generator)
+    if model.config.game == "gan":
+        fake = model.features(model.sample_internal(FIGURE_FRAMES, materials.generator))
+        told = discriminator_loss(model.critic(model.features(frames)), model.critic(fake))
+        return {"discriminator_jensen_shannon_nats": math.log(2.0) - 0.5 * float(told)}
+    estimate = critic_distance(model, frames, materials.generator)
+    return {
+        "critic_wasserstein_1": estimate.distance,
+        "critic_wasserstein_1_lower_bound": estimate.lower_bound,
+        "critic_difference": estimate.difference,
+        "critic_difference_stderr": estimate.stderr,
+        "critic_slope_mean": estimate.slope_mean,
+        "critic_slope_std": estimate.slope_std,
+    }
+
+
+def domain_figures(model: DomainAdversarialModel, materials: Materials) -> dict[str, float]:
+    """Balanced accuracy of the classifier of domains on the frames that both were trained on."""
+    frames, hot_frames = required_frames(materials), materials.hot_frames
+    assert hot_frames is not None
+    accuracy = model.domain_accuracy(frames, hot_frames, materials.generator)
+    return {"domain_balanced_accuracy": accuracy}
 
 
 @contextmanager
