@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -74,6 +74,31 @@ def training_curves(history: dict[str, list[float]]) -> str | None:
     axes[0].set_ylim(0, 1)
     if max(history["reverse_kl"]) > 0:
         axes[1].set_yscale("log")
+    return _svg(figure)
+
+
+class Panel(NamedTuple):
+    """One histogram of samples over that of reference frames."""
+
+    label: str
+    samples: np.ndarray
+    reference: np.ndarray
+    edges: np.ndarray
+
+
+def against_reference(panels: list[Panel]) -> str:
+    """Densities of samples and of the reference; what lies outside the edges counts, but is not drawn."""
+    figure, axes = _figure(len(panels))
+    for axis, panel in zip(axes, panels, strict=False):
+        for values, label, look in (
+            (panel.reference, "reference", {"color": MODEL, "alpha": 0.7}),
+            (panel.samples, "model", {"color": BOLTZMANN, "histtype": "step"}),
+        ):
+            weights = np.full(len(values), 1.0 / (len(values) * (panel.edges[1] - panel.edges[0])))
+            axis.hist(values, panel.edges.tolist(), weights=weights, label=label, **look)
+        axis.set_xlabel(panel.label)
+        axis.set_yticks([])
+    axes[0].legend(frameon=False, fontsize=8)
     return _svg(figure)
 
 

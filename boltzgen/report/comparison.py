@@ -1,0 +1,153 @@
+"""A comparison of models as tables: for the terminal and for the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    Summary = Mapping[str, Any]
+
+DISTANCES = {
+    "KS torsion": "ks_worst_torsion",
+    "KS energy": "ks_energy",
+    "JS torsion": "js_worst_torsion",
+    "W₂ torsions / rad": "w2_torsions_rad",
+    "W₂ distances / nm": "w2_distances_nm",
+    "W₁ energy / kT": "w1_energy_kT",
+    "MMD²": "mmd_squared",
+    "classifier": "classifier_balanced_accuracy",
+}
+VERDICTS = {True: "true", False: "FALSE", None: "undecided"}
+
+
+class Rows(NamedTuple):
+    """A table: its title, the names of its columns, and text cell by cell."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+
+
+def comparison_tables(summary: Summary) -> list[Rows]:
+    """Distances of the samples as generated and as reweighted, then what each model cost and weighs."""
+    tables = [
+        _distances(summary, "generated", "Distance to the reference, samples as generated"),
+        _distances(summary, "reweighted", "Distance to the reference, samples reweighted"),
+        _costs(summary["models"]),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def print_comparison(console: Console, summary: Summary, folder: Path | None) -> None:
+    """The tables, what failed, and what became of the claims."""
+    for rows in comparison_tables(summary):
+        table = Table(title=escape(rows.title), title_justify="left", box=None, padding=(0, 2, 0, 0))
+        for index, column in enumerate(rows.columns):
+            table.add_column(escape(column), justify="left" if index == 0 else "right")
+        for row in rows.rows:
+            table.add_row(*map(escape, row))
+        console.print(table)
+        console.print()
+    for model in summary["models"]:
+        if model["failure"]:
+            _line(console, f"{model['model']} failed: {model['failure']}")
+    for claim in summary["claims"]:
+        _line(console, f"{VERDICTS[claim['holds']]:>9}  {claim['statement']}: {claim['evidence']}")
+    reference = summary["reference"]
+    if reference["converged"] is False:
+        _line(console, "WARNING  the reference itself has not converged")
+    if folder is not None:
+        _line(console, f"Files in {folder}")
+
+
+def untrained_table(summary: Summary) -> Rows:
+    """The same distances before any training."""
+    return _distances(summary, "untrained", "Distance to the reference before training")
+
+
+def torsion_table(summary: Summary) -> Rows:
+    """Kolmogorov–Smirnov statistic of every torsion for every model."""
+    models = [model for model in summary["models"] if model["generated"]]
+    names = list(models[0]["generated"]["torsions"]) if models else []
+    rows = [
+        [model["model"], *(_figure(model["generated"]["torsions"][name]["ks"]) for name in names)]
+        for model in models
+    ]
+    return Rows("Kolmogorov–Smirnov statistic of each torsion", ["model", *names], rows if names else [])
+
+
+def _distances(summary: Summary, of: str, title: str) -> Rows:
+    models = [model for model in summary["models"] if model[of]]
+    there = {column: key for column, key in DISTANCES.items() if any(key in model[of] for model in models)}
+    rows = [
+        [
+            model["model"],
+            *(_figure(model[of].get(key)) for key in there.values()),
+            f"{model[of]['conformers_reached']} of {model[of]['conformers']}",
+            _number(100 * model[of]["share_above_reference_q999"]["value"]),
+        ]
+        for model in models
+    ]
+    if models:
+        first = models[0][of]
+        nulls = [_number(first[key]["null"]) if key in first else "" for key in there.values()]
+        rows.insert(0, ["(null: two halves of the reference)", *nulls, "", "0.1"])
+    return Rows(title, ["model", *there, "conformers", "% above q99.9"], rows)
+
+
+def _costs(models: Sequence[Summary]) -> Rows:
+    columns = [
+        "model", "trained on", "frames", "evaluations", "parameters", "steps", "s", "near training frames",
+        "ESS %", "Pareto-k", "log Z",
+    ]  # fmt: skip
+    rows = []
+    for model in models:
+        cost, weights, generated = model["cost"], model.get("weights"), model["generated"]
+        if cost is None:
+            rows.append([model["model"], model["trained_on"], *[""] * 8, "failed"])
+            continue
+        copied = None if generated is None else generated["share_nearer_to_training_frames"]
+        rows.append(
+            [
+                model["model"],
+                model["trained_on"],
+                f"{cost['n_frames']:,}",
+                f"{cost['n_energy_evaluations']:.3g}",
+                f"{cost['n_parameters']:,}",
+                f"{cost['n_steps']:,}",
+                f"{cost['seconds']:.0f}",
+                "" if copied is None else _number(copied["value"]),
+                "" if weights is None else _number(100 * weights["effective_sample_size_fraction"]),
+                "" if weights is None else _number(weights["pareto_k"]),
+                "none" if weights is None else f"{weights['log_Z']:.3f} ± {weights['log_Z_stderr']:.3f}",
+            ]
+        )
+    return Rows("Cost and weights", columns, rows)
+
+
+def _figure(figure: Summary | None) -> str:
+    if figure is None:
+        return ""
+    if figure["value"] is None:
+        return "∞"
+    error = "" if figure["stderr"] is None else f" ± {_number(figure['stderr'])}"
+    return _number(figure["value"]) + error
+
+
+def _number(value: float | None) -> str:
+    """Three figures."""
+    if value is None or not math.isfinite(value):
+        return "∞"
+    return f"{value:.3g}" if abs(value) >= 0.0095 or value == 0 else f"{value:.1e}"
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,142 @@
+"""All models side by side: one molecule, one energy, one set of frames, one budget, one reference."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from boltzgen.ensemble import Ensemble
+from boltzgen.ensemble_folder import require_free_folder, summary_text, write_whole
+from boltzgen.evaluation.claims import Claim, claims
+from boltzgen.evaluation.comparison import Yardstick
+from boltzgen.evaluation.description import Described, describe
+from boltzgen.evaluation.results import ModelResult
+from boltzgen.molecules.torsions import conformer_torsions
+from boltzgen.report.comparison_page import comparison_page
+from boltzgen.workflows.contest import Contest, entered
+from boltzgen.workflows.contestants import CompareConfig, contestants
+from boltzgen.workflows.preparation import Preparation, prepare, select_device
+from boltzgen.workflows.progress import Stopwatch
+from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
+from boltzgen.workflows.reference_parts import reference_parts
+from boltzgen.workflows.versions import package_versions
+
+COMPARISON, PAGE = "comparison.json", "comparison.html"
+HOTTEST = 900.0  # kelvin
+
+
+@dataclass(frozen=True)
+class ModelComparison:
+    """What came of a comparison. ``facts``: of the run, with units in the names.
+
+    reference: the frames that models are judged by. samples: of each model, as generated, by its label.
+    """
+
+    facts: dict[str, Any]
+    results: list[ModelResult]
+    claims: list[Claim]
+    yardstick: Yardstick
+    samples: dict[str, Described]
+
+    def summary(self) -> dict[str, Any]:
+        """All of it but the frames, as ``comparison.json`` has it."""
+        return self.facts | {
+            "models": [result.summary() for result in self.results],
+            "claims": [asdict(claim) for claim in self.claims],
+        }
+
+
+def run_compare(
+    config: CompareConfig, out: str | Path | None = None, watch: Stopwatch | None = None
+) -> ModelComparison:
+    """Trains every model of ``config``, measures all of them alike, and writes the files to ``out``.
+
+    A model that fails keeps its row, which says what happened. Raises InputError on bad input.
+    """
+    watch = watch or Stopwatch()
+    entrants = contestants(config)
+    preparation = config.preparation()
+    folder = None if out is None else require_free_folder(out, (COMPARISON, PAGE))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
+        prepared = prepare(preparation, generator, watch)
+        shared = prepared.target.evaluations
+        reference = _reference(config, prepared, watch)
+        contest = _contest(config, prepared, reference, shared, watch)
+        results = [entered(contest, entrant) for entrant in entrants]
+    facts = _facts(contest)
+    found = ModelComparison(facts, results, claims(results), contest.yardstick, contest.samples)
+    if folder is not None:
+        write_whole(folder / COMPARISON, lambda path: path.write_text(summary_text(found.summary())))
+        page = comparison_page(json.loads(summary_text(found.summary())), found.yardstick, found.samples)
+        write_whole(folder / PAGE, lambda path: path.write_text(page, encoding="utf-8"))
+    return found
+
+
+def _reference(config: CompareConfig, prepared: Preparation, watch: Stopwatch) -> Ensemble:
+    if prepared.reference is not None:
+        return prepared.reference
+    settings = ReferenceConfig(
+        temperature=config.temperature,
+        hottest=max(HOTTEST, 3.0 * config.temperature),
+        picoseconds=config.reference_picoseconds,
+        seed=config.seed,
+    )
+    note = f"replica exchange, {settings.ladders} ladders of {settings.picoseconds:g} ps"
+    with watch.stage("reference", note):
+        made = reference_ensemble(prepared.system, settings, watch.report)
+    return replace(made.ensemble, metadata={**made.ensemble.metadata, "n_ladders": made.n_ladders})
+
+
+def _contest(
+    config: CompareConfig, prepared: Preparation, reference: Ensemble, shared: int, watch: Stopwatch
+) -> Contest:
+    coordinates = prepared.model.coordinates
+    molecule = prepared.system.molecule
+    with watch.stage("reference frames", f"{len(reference)} in four parts"):
+        parts = reference_parts(reference, coordinates, config.seed)
+        torsions = conformer_torsions(molecule)
+        early, late = (
+            describe(coordinates, torsions, reference.positions[half], reference.reduced_energies[half])
+            for half in parts.halves
+        )
+        yardstick = Yardstick(molecule, torsions, (early, late), config.seed)
+    evaluations = int(
+        reference.metadata.get("n_energy_evaluations", 0) * len(parts.training) / len(reference)
+    )
+    return Contest(config, prepared, reference, parts, yardstick, watch, shared, evaluations)
+
+
+def _facts(contest: Contest) -> dict[str, Any]:
+    config, system, reference = contest.config, contest.prepared.system, contest.reference
+    settings = config.training_of_each(contest.prepared.target.n_atoms)
+    return {
+        "molecule": system.molecule.smiles,
+        "n_atoms": system.molecule.n_atoms,
+        "temperature_K": config.temperature,
+        "forcefield": system.forcefield,
+        "solvent": system.solvent,
+        "n_samples": config.n_samples,
+        "budget_seconds_per_model": settings.budget_seconds,
+        "max_steps_per_model": settings.max_steps,
+        "seed": config.seed,
+        "reference": {
+            "source": "replica exchange" if config.reference is None else str(config.reference),
+            "n_frames": len(reference),
+            "n_frames_to_learn_from": len(contest.parts.training),
+            "n_frames_to_judge_by": sum(len(half) for half in contest.parts.halves),
+            "divided": contest.parts.how,
+            "effective_sample_size": reference.effective_sample_size,
+            "converged": reference.metadata.get("converged"),
+            "n_energy_evaluations": reference.metadata.get("n_energy_evaluations"),
+            "wall_seconds": contest.watch.seconds.get("reference", 0.0),
+        },
+        "n_energy_evaluations_shared": contest.shared_evaluations,
+        "wall_seconds": {**contest.watch.seconds, "total": contest.watch.elapsed},
+        "versions": package_versions(),
+    }
