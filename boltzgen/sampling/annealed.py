@@ -102,7 +102,7 @@ class Annealing:
         self, state: AnnealedState, stage: Stage, generator: torch.Generator | None = None
     ) -> tuple[AnnealedState, AnnealedInfo]:
         """Reweight to ``stage.beta`` and move there; the last stage, β = 1, needs no move for its weights."""
-        state = self._reweight(state, stage.beta)
+        state = self.reweight(state, stage.beta)
         share = effective_sample_size(state.log_weights) / len(state.z)
         resampled = share < self.resample_below
         if resampled:
@@ -120,7 +120,7 @@ class Annealing:
         state = self.init(z)
         for stage in schedule:
             state, _ = self.step(state, stage, generator)
-        return self._reweight(state, 1.0)
+        return self.reweight(state, 1.0)
 
     def plan(
         self,
@@ -175,7 +175,8 @@ class Annealing:
             z.detach(), log_base, log_target, base_gradient, target_gradient, log_weights, beta, ancestor
         )
 
-    def _reweight(self, state: AnnealedState, beta: float) -> AnnealedState:
+    def reweight(self, state: AnnealedState, beta: float) -> AnnealedState:
+        """The particles of ``state``, where they are, weighted towards π_β."""
         if beta == state.beta:
             return state
         gain = (beta - state.beta) * (state.log_target.double() - state.log_base.double())

@@ -1,14 +1,21 @@
-"""Refinement of a trained flow's samples: annealing from the model to the target, as far as it pays.
+"""Refinement of a trained flow's samples: more of them, thinned, and annealed to the target where that pays.
 
-Particles move in the flow's latent space, where the target is nearly the simple base density, so that plain
-Hamiltonian trajectories need no preconditioning (Hoffman et al. 2019). The circle of each torsion is kept.
+Two ways to spend energy evaluations, both exact. Drawing N > n samples and thinning them to n keeps what all
+N tell in n nearly equal weights: the way for a good model. Annealing moves particles from the model to the
+target before they are weighted: the way for a poor one, at some tens of gradients each. Pilots measure cost
+and weights of each; the cheaper one runs, with fresh particles and a schedule that no longer changes, so that
+weights have the mean Z. Particles move in the flow's latent space, where the target is nearly the simple base
+density and plain Hamiltonian trajectories need no preconditioning (Hoffman et al. 2019).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -18,17 +25,26 @@ from torch import Tensor
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Internal
-from boltzgen.sampling.annealed import Annealing, Stage
-from boltzgen.sampling.importance import effective_sample_size, pareto_k
+from boltzgen.sampling.annealed import TUNING_ROUNDS, Annealing, Stage
+from boltzgen.sampling.importance import (
+    WeightStatistics,
+    clipped_effective_sample_size,
+    effective_sample_size,
+    log_mean_weight,
+    pareto_k,
+)
+from boltzgen.sampling.thinning import thin, thinned_share
 
-PLAN_PARTICLES = 512
-PILOT_PARTICLES = 2048
-COARSE_LOSS = 0.3
-MOST_PLANS = 5
-MOST_PARETO_K = 0.7  # Vehtari et al. 2024
-MARGIN = 0.85  # of the evaluations allowed, since the number of stages of a plan is a guess
-SAFETY = 0.6  # stages lose more than planned, since one trajectory does not forget where it came from
 CHUNK = 4096
+MODEL_PILOT, ANNEALING_PILOT, LEAST_PILOT, PLAN_PARTICLES = 8192, 2048, 512, 256
+PARTS = 8  # of a pilot
+GRADIENT_COST = 3.0  # of both densities with gradients, in plain samples, until it is measured
+STAGE_LOSSES = (0.5, 0.2, 0.08)  # schedules tried, coarse to fine
+MODEL_PILOT_TIME, ANNEALING_PILOT_TIME = 0.1, 0.25  # most of the time allowed that pilots may take
+CHEAP = 0.5  # of the time left: a thinning that needs no more is not compared with annealing
+MARGIN = 1.5
+RESERVE = 0.9  # of the time left, for a plan
+LEAST_THINNED = 10  # pilot particles that must be left for a forecast
 
 
 @runtime_checkable
@@ -39,18 +55,34 @@ class EnergyTarget(Protocol):
 
 
 @dataclass(frozen=True)
-class RefinedSamples:
-    """Positions in nm, reduced energies and log weights of independent particles, E[w] = Z.
+class RefinementInfo:
+    """What was done: all evaluations of both densities, pilots included, and the shares that they bought.
 
-    schedule: the stages that the particles went through, none where the model's samples were good enough.
-    expected_share: share of effective particles that a pilot of the schedule had.
+    proposals: particles that were thinned to those returned. stages and acceptance are those of annealing,
+    0 and nan without. share_before: effective share of the model's samples in a pilot.
+    """
+
+    evaluations: int
+    proposals: int
+    stages: int
+    acceptance: float
+    share_before: float
+    share_after: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RefinedSamples:
+    """Positions in nm, reduced energies and log weights, E[w] = Z.
+
+    statistics: of these samples, but log Z and the tail are those of all proposals, which tell more of both.
     """
 
     positions: Float[Tensor, "samples atoms 3"]
     reduced_energies: Float[Tensor, " samples"]
     log_weights: Float[Tensor, " samples"]
-    schedule: tuple[Stage, ...]
-    expected_share: float
+    statistics: WeightStatistics
+    info: RefinementInfo
 
     @property
     def log_prob(self) -> Float[Tensor, " samples"]:
@@ -61,18 +93,22 @@ class RefinedSamples:
 class LatentDensities:
     """log base(z) and log p̃(g(z)) |∂g/∂z| of latent points z = [torsions, stiff coordinates] of a flow g.
 
-    p̃ = exp(−u) in the measure of ``coordinates/internal.py``, so that weights have the mean Z.
+    p̃ = exp(−u) in the measure of ``coordinates/internal.py``, so that weights have the mean Z; it is zero
+    where the coordinates do not contain g(z).
     """
 
     def __init__(self, model: FlowModel, target: EnergyTarget) -> None:
         self.model, self.target = model, target
         self.n_torsions = model.coordinates.n_torsions
+        self.evaluations = 0
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        self.evaluations += len(z)
         latent = self.latent(z)
         _, x, log_q = self.model.decode(latent)
         log_base = self.model.latent_log_prob(latent)
-        return log_base, log_base - log_q - self.target.reduced_energy(x)
+        log_target = log_base - log_q - self.target.reduced_energy(x)
+        return log_base, torch.where(self.model.coordinates.contains(x.detach()), log_target, -math.inf)
 
     def latent(self, z: Tensor) -> Internal:
         return Internal(z[:, : self.n_torsions], z[:, self.n_torsions :])
@@ -87,39 +123,56 @@ class LatentDensities:
         return torch.cat((torch.remainder(torsions + math.pi, 2 * math.pi) - math.pi, stiff), dim=1)
 
 
-def plan_refinement(
-    annealing: Annealing,
-    densities: LatentDensities,
-    target_share: float,
-    most_evaluations: float,
-    generator: torch.Generator,
-) -> tuple[list[Stage], float]:
-    """A schedule whose pilot has ``target_share`` of its particles effective, and that share.
+class WeightedLatents:
+    """Weighted particles z from the model, annealed through ``schedule``; none leaves them as drawn."""
 
-    The weights' tail must be light too (Pareto-k at most 0.7), or a few particles that the pilot does not
-    hold would take most of the weight. The coarsest schedule that will do is looked for. Schedules cost at
-    most ``most_evaluations`` a particle; if none suffices, the best is returned. An empty one means the
-    model's samples themselves.
-    """
-    best: list[Stage] = []
-    best_share, light_tailed = _pilot(annealing, densities, best, generator)
-    stage_loss = COARSE_LOSS
-    for _ in range(MOST_PLANS):
-        if best_share >= target_share and light_tailed:
-            break
-        schedule = annealing.plan(densities.sample(PLAN_PARTICLES, generator), stage_loss, generator)
-        # Losses of short stages grow as their length squared: n stages of loss l lose as much as n²l in one.
-        length = (len(schedule) + 1) * math.sqrt(-math.log1p(-stage_loss))
-        finer = (SAFETY * math.log(1 / target_share) / length) ** 2
-        affordable = (length * annealing.n_leapfrog / (MARGIN * most_evaluations)) ** 2
-        if annealing.evaluations_per_particle(schedule) <= most_evaluations:
-            share, light = _pilot(annealing, densities, schedule, generator)
-            if share > best_share:
-                best, best_share, light_tailed = schedule, share, light
-        if stage_loss <= affordable:
-            break
-        stage_loss = max(min(finer, 0.5 * stage_loss), affordable)
-    return best, best_share
+    def __init__(self, densities: LatentDensities, schedule: Sequence[Stage] = ()) -> None:
+        self.densities, self.schedule = densities, tuple(schedule)
+        self.annealing = Annealing(densities, wrap=densities.wrap)
+        self.acceptances: list[float] = []
+
+    def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Independent particles z [n, dim] and their log weights [n], float64."""
+        z = self.densities.sample(n, generator)
+        if not self.schedule:
+            with torch.no_grad():
+                log_base, log_target = self.densities(z)
+            return z, _log_weights(log_target.double() - log_base.double())
+        state = self.annealing.init(z)
+        for stage in self.schedule:
+            state, info = self.annealing.step(state, stage, generator)
+            self.acceptances.append(info.acceptance)
+        state = self.annealing.reweight(state, 1.0)
+        return state.z, state.log_weights
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """Log weights of some particles of a way to make them, and wall seconds that each took."""
+
+    particles: WeightedLatents
+    log_weights: Float[Tensor, " particles"]
+    seconds_each: float
+
+    def share(self, ratio: float) -> float:
+        """Effective share to expect where ``ratio`` particles are thinned to one."""
+        if not bool((self.log_weights > -math.inf).any()):
+            return 0.0
+        return thinned_share(self.log_weights, len(self.log_weights) / ratio)
+
+    def ratio_for(self, share: float) -> float:
+        """The least ratio that is expected to give ``share``; +inf where the pilot is too small to tell."""
+        low, high = 1.0, max(len(self.log_weights) / LEAST_THINNED, 1.0)
+        if self.share(high) < share:
+            return math.inf
+        for _ in range(20 if self.share(low) < share else 0):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if self.share(middle) < share else (low, middle)
+        return high if low > 1.0 else low
+
+    def parts(self, size: int) -> list[Pilot]:
+        """Pilots of ``size`` particles. Small ones see less of the tail: compare pilots of one size."""
+        return [replace(self, log_weights=part) for part in self.log_weights.split(size) if len(part) == size]
 
 
 def refine(
@@ -128,48 +181,164 @@ def refine(
     n: int,
     generator: torch.Generator,
     target_share: float = 0.5,
-    most_evaluations: float = 200.0,
+    seconds: float = 60.0,
     progress: Callable[[float], None] = lambda share_done: None,
 ) -> RefinedSamples:
-    """``n`` independent samples, annealed until ``target_share`` of them are effective, if that can be had.
+    """``n`` samples of which ``target_share`` are effective, if that can be had within ``seconds``.
 
-    ``most_evaluations`` bounds the energy evaluations for each sample; the pilots add up to a few thousand
-    samples' worth. Each position carries a random one of the equivalent labellings.
+    All of it, pilots included, takes no longer than ``seconds`` unless ``n`` plain samples do. Each position
+    carries a random one of the equivalent labellings. Raises InputError for settings that cannot be.
     """
-    if n < 1 or not 0 < target_share < 1 or not most_evaluations >= 1:
+    if n < 1 or not 0 < target_share < 1 or not seconds > 0:
         raise InputError(
-            f"Refinement of {n} samples to the share {target_share} with {most_evaluations} evaluations each:"
-            " give at least one sample, a share between 0 and 1 and at least one evaluation."
+            f"Refinement of {n} samples to the share {target_share} in {seconds} s: give at least one sample,"
+            " a share between 0 and 1 and a positive time."
         )
+    began = monotonic()
+    end = began + seconds
     densities = LatentDensities(model, target)
+    with _fixed_parameters(model):
+        plain = _pilot(WeightedLatents(densities), MODEL_PILOT, generator, began + MODEL_PILOT_TIME * seconds)
+        end -= n * plain.seconds_each  # for the positions of what is kept
+        chosen = _chosen(plain, densities, n, target_share, generator, end)
+        wanted = _wanted(target_share)
+        n_proposals = n * min(chosen.ratio_for(wanted), max(RESERVE * _most_ratio(chosen, n, end), 1.0))
+        z, log_weights, every = _thinned(chosen.particles, n, n_proposals, generator, end, progress)
+        positions, u = _decoded(densities, z, generator)
+    share = effective_sample_size(log_weights) / n
+    acceptances = chosen.particles.acceptances
+    info = RefinementInfo(
+        densities.evaluations,
+        len(every),
+        len(chosen.particles.schedule),
+        sum(acceptances) / len(acceptances) if acceptances else math.nan,
+        plain.share(1.0),
+        share,
+        monotonic() - began,
+    )
+    weight_statistics = WeightStatistics(
+        n, n * share, clipped_effective_sample_size(log_weights), pareto_k(every), log_mean_weight(every)
+    )
+    return RefinedSamples(positions, u, log_weights, weight_statistics, info)
+
+
+def _wanted(target_share: float) -> float:
+    """The share to aim at: pilots, being smaller, see less of the weights' tail."""
+    return min(MARGIN * target_share, 0.5 * (1.0 + target_share))
+
+
+def _chosen(
+    plain: Pilot,
+    densities: LatentDensities,
+    n: int,
+    target_share: float,
+    generator: torch.Generator,
+    end: float,
+) -> Pilot:
+    """The way that is expected to give the share, or most of it, at the least cost in the time left."""
+    wanted = _wanted(target_share)
+    if plain.ratio_for(wanted) <= CHEAP * _most_ratio(plain, n, end):
+        return plain
+    pilots = [plain]
+    n_pilot = min(max(n // 4, LEAST_PILOT), ANNEALING_PILOT)
+    pilots_end = monotonic() + ANNEALING_PILOT_TIME * (end - monotonic())
     annealing = Annealing(densities, wrap=densities.wrap)
+    for stage_loss in STAGE_LOSSES:
+        each = GRADIENT_COST * annealing.n_leapfrog * plain.seconds_each  # seconds of a stage
+        most_stages = int(RESERVE * max(end - monotonic(), 0.0) / (n * each))
+        plan_seconds = PLAN_PARTICLES * (TUNING_ROUNDS + most_stages) * each
+        if most_stages < 1 or monotonic() + plan_seconds > pilots_end:
+            break
+        start = densities.sample(PLAN_PARTICLES, generator)
+        schedule = annealing.plan(start, stage_loss, generator, most_stages)
+        if len(schedule) > len(pilots[-1].particles.schedule):
+            pilots.append(_pilot(WeightedLatents(densities, schedule), n_pilot, generator, pilots_end))
+    size = min(len(pilot.log_weights) for pilot in pilots) // PARTS
+
+    def worth(pilot: Pilot) -> tuple[float, float]:
+        most = RESERVE * _most_ratio(pilot, n, end)
+        if most < 1.0 and pilot.particles.schedule:
+            return 0.0, -math.inf
+        parts = pilot.parts(size)
+        ratio = min(statistics.median(part.ratio_for(wanted) for part in parts), max(most, 1.0))
+        share = statistics.median(part.share(min(ratio, size / LEAST_THINNED)) for part in parts)
+        return min(share, wanted), -ratio * pilot.seconds_each
+
+    return max(pilots, key=worth)
+
+
+def _most_ratio(pilot: Pilot, n: int, end: float) -> float:
+    """How many particles for each of ``n`` the time left pays for."""
+    return max(end - monotonic(), 0.0) / (n * pilot.seconds_each)
+
+
+def _pilot(particles: WeightedLatents, n: int, generator: torch.Generator, end: float) -> Pilot:
+    """``n`` particles in parts, or as many parts as come before ``end``, at least one."""
+    began = monotonic()
+    parts: list[Tensor] = []
+    for _ in range(PARTS):
+        parts.append(particles.draw(n // PARTS, generator)[1])
+        if monotonic() > end:
+            break
+    log_weights = torch.cat(parts)
+    return Pilot(particles, log_weights, max(monotonic() - began, 1e-9) / len(log_weights))
+
+
+def _thinned(
+    particles: WeightedLatents,
+    n: int,
+    n_proposals: float,
+    generator: torch.Generator,
+    end: float,
+    progress: Callable[[float], None],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``n`` particles and log weights out of about ``n_proposals``, and the log weights of all of these.
+
+    They are thinned as they come. At least ``n`` are proposed, more only until ``end``.
+    """
+    z, log_weights = particles.densities.sample(0, generator), torch.empty(0, dtype=torch.float64)
+    log_weights = log_weights.to(z.device)
+    every: list[Tensor] = []
+    proposed = 0
+    while proposed < n or (proposed < n_proposals and monotonic() < end):
+        size = min(CHUNK, max(n, math.ceil(n_proposals)) - proposed)
+        more, more_weights = particles.draw(size, generator)
+        every.append(more_weights)
+        proposed += size
+        z, log_weights = torch.cat((z, more)), torch.cat((log_weights, more_weights))
+        kept, log_weights = thin(log_weights, n, generator)
+        z = z[kept]
+        progress(min(proposed / max(n, n_proposals), 1.0))
+    return z, log_weights + math.log(n / proposed), torch.cat(every)
+
+
+@torch.no_grad()
+def _decoded(densities: LatentDensities, z: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Positions, labelled at random, and reduced energies, +inf where p̃ is zero."""
+    parts = []
+    coordinates = densities.model.coordinates
+    for chunk in z.split(CHUNK):
+        _, x, _ = densities.model.decode(densities.latent(chunk))
+        u = densities.target.reduced_energy(x)
+        densities.evaluations += len(chunk)
+        inside = coordinates.contains(x)
+        parts.append((coordinates.randomise_labels(x, generator), torch.where(inside, u, math.inf)))
+    positions, energies = (torch.cat(part) for part in zip(*parts, strict=True))
+    return positions, energies
+
+
+def _log_weights(difference: Tensor) -> Tensor:
+    return torch.where(torch.isfinite(difference), difference, -math.inf)
+
+
+@contextmanager
+def _fixed_parameters(model: FlowModel) -> Iterator[None]:
+    """Gradients flow to latent points alone."""
     required = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in required:
         parameter.requires_grad_(False)
     try:
-        schedule, share = plan_refinement(annealing, densities, target_share, most_evaluations, generator)
-        parts = []
-        for first in range(0, n, CHUNK):
-            size = min(CHUNK, n - first)
-            state = annealing.run(densities.sample(size, generator), schedule, generator)
-            with torch.no_grad():
-                _, x, log_q = model.decode(densities.latent(state.z))
-            u = state.log_base - log_q - state.log_target
-            parts.append((model.coordinates.randomise_labels(x, generator), u, state.log_weights))
-            progress((first + size) / n)
+        yield
     finally:
         for parameter in required:
             parameter.requires_grad_(True)
-    positions, u, log_weights = (torch.cat(part) for part in zip(*parts, strict=True))
-    return RefinedSamples(positions, u, log_weights, tuple(schedule), share)
-
-
-def _pilot(
-    annealing: Annealing, densities: LatentDensities, schedule: list[Stage], generator: torch.Generator
-) -> tuple[float, bool]:
-    """Share of effective particles that a pilot run of ``schedule`` has, and whether its tail is light."""
-    state = annealing.run(densities.sample(PILOT_PARTICLES, generator), schedule, generator)
-    if not bool((state.log_weights > -math.inf).any()):
-        return 0.0, False
-    share = effective_sample_size(state.log_weights) / PILOT_PARTICLES
-    return share, pareto_k(state.log_weights) <= MOST_PARETO_K

@@ -41,6 +41,9 @@ class ToyCoordinates(nn.Module):
         packed = x.reshape(len(x), -1)
         return packed[:, : self.n_torsions], packed[:, self.n_torsions :], packed.new_zeros(len(x))
 
+    def contains(self, x: Tensor) -> Tensor:
+        return torch.ones(len(x), dtype=torch.bool)
+
     def randomise_labels(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return x
 

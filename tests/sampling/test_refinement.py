@@ -8,26 +8,28 @@ import torch
 
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowConfig, FlowModel
-from boltzgen.sampling.importance import effective_sample_size, log_mean_weight, weighted_mean
-from boltzgen.sampling.refinement import refine
+from boltzgen.sampling.importance import effective_sample_size, weighted_mean
+from boltzgen.sampling.refinement import CHUNK, refine
 from tests.models.toy_coordinates import ToyCoordinates
 
-KAPPA, SHIFT, SCALE = 4.0, 1.0, 0.6
+SCALE = 0.6
 N_TORSIONS, N_STIFF = 2, 4
-LOG_Z = N_TORSIONS * math.log(2 * math.pi * np.i0(KAPPA)) + N_STIFF * math.log(SCALE * math.sqrt(2 * math.pi))
+SECONDS_EACH = 4e-3
 
 
 class ToyTarget:
     """Torsions about the seam of the circle, stiff coordinates about a shifted minimum."""
 
-    def __init__(self):
-        self.evaluations = 0
+    def __init__(self, kappa: float, shift: float) -> None:
+        self.evaluations, self.kappa, self.shift = 0, kappa, shift
+        self.log_Z = N_TORSIONS * math.log(2 * math.pi * np.i0(kappa))
+        self.log_Z += N_STIFF * math.log(SCALE * math.sqrt(2 * math.pi))
 
     def reduced_energy(self, x):
         self.evaluations += len(x)
         torsions, stiff = x.flatten(1)[:, :N_TORSIONS], x.flatten(1)[:, N_TORSIONS:]
-        well = 0.5 * ((stiff - SHIFT) / SCALE).square().sum(dim=1)
-        return KAPPA * torch.cos(torsions).sum(dim=1) + well
+        well = 0.5 * ((stiff - self.shift) / SCALE).square().sum(dim=1)
+        return self.kappa * torch.cos(torsions).sum(dim=1) + well
 
 
 @pytest.fixture
@@ -37,40 +39,94 @@ def model():
     return FlowModel(ToyCoordinates(N_TORSIONS, N_STIFF), config).double()
 
 
-def test_a_poor_model_is_refined_to_the_share_asked_for(model):
-    target, generator = ToyTarget(), torch.Generator().manual_seed(1)
-    before = [parameter.requires_grad for parameter in model.parameters()]
-    refined = refine(model, target, 1500, generator, target_share=0.5)
-    share = effective_sample_size(refined.log_weights) / 1500
-    assert refined.schedule
-    assert share > 0.4
-    assert share == pytest.approx(refined.expected_share, abs=0.15)
-    log_z = log_mean_weight(refined.log_weights)
-    assert abs(log_z.value - LOG_Z) < 4 * log_z.stderr
-    assert log_z.stderr < 0.07
+@pytest.fixture
+def clock(monkeypatch):
+    """Makes time pass by evaluations of a target alone, ``SECONDS_EACH`` for one."""
+
+    def follow(target: ToyTarget) -> None:
+        monkeypatch.setattr(
+            "boltzgen.sampling.refinement.monotonic", lambda: SECONDS_EACH * target.evaluations
+        )
+
+    return follow
+
+
+def require_right(refined, target):
+    """log Z, a mean and the bookkeeping of refined samples."""
+    found = refined.statistics.log_z
+    assert abs(found.value - target.log_Z) < 4 * found.stderr
     stiff = weighted_mean(refined.positions.flatten(1)[:, -1], refined.log_weights)
-    assert abs(stiff.value - SHIFT) < 4 * stiff.stderr
+    assert abs(stiff.value - target.shift) < 4 * stiff.stderr
     torch.testing.assert_close(target.reduced_energy(refined.positions), refined.reduced_energies)
     torch.testing.assert_close(-refined.reduced_energies - refined.log_prob, refined.log_weights)
+    share = effective_sample_size(refined.log_weights) / len(refined.log_weights)
+    assert refined.info.share_after == pytest.approx(share)
+    mean = float(torch.logsumexp(refined.log_weights, 0)) - math.log(len(refined.log_weights))
+    assert mean == pytest.approx(found.value, abs=1e-9)
+
+
+def test_a_fair_model_is_thinned_to_the_share_asked_for(model, clock):
+    """Some proposals for each sample are cheaper than a stage of annealing."""
+    target, generator = ToyTarget(1.0, 0.3), torch.Generator().manual_seed(1)
+    clock(target)
+    before = [parameter.requires_grad for parameter in model.parameters()]
+    refined = refine(model, target, 600, generator, seconds=100.0)
+    assert refined.info.stages == 0
+    assert refined.info.proposals > 3 * 600
+    assert refined.info.share_before < 0.3
+    assert refined.info.share_after > 0.5
+    assert refined.info.evaluations == target.evaluations
+    assert refined.statistics.log_z.stderr < 0.1
+    require_right(refined, target)
     assert before == [parameter.requires_grad for parameter in model.parameters()]
-    assert target.evaluations > 1500 * 3 * len(refined.schedule)
 
 
-def test_what_is_good_enough_is_left_as_it_is(model, monkeypatch):
-    target, generator = ToyTarget(), torch.Generator().manual_seed(2)
-    monkeypatch.setattr("boltzgen.sampling.refinement.MOST_PARETO_K", math.inf)
-    refined = refine(model, target, 2000, generator, target_share=1e-3)
-    assert refined.schedule == ()
+def test_a_poor_model_is_annealed(model, clock):
+    target, generator = ToyTarget(2.0, 1.5), torch.Generator().manual_seed(2)
+    clock(target)
+    refined = refine(model, target, 1000, generator, seconds=600.0)
+    assert refined.info.stages > 1
+    assert 0.3 < refined.info.acceptance < 1.0
+    assert refined.info.share_before < 0.02
+    assert refined.info.share_after > 20 * refined.info.share_before
+    require_right(refined, target)
+
+
+def test_what_is_good_enough_is_left_as_it_is(model, clock):
+    target, generator = ToyTarget(1.0, 0.3), torch.Generator().manual_seed(3)
+    clock(target)
+    refined = refine(model, target, 2000, generator, target_share=1e-3, seconds=1e3)
+    assert (refined.info.stages, refined.info.proposals) == (0, 2000)
     x, u = refined.positions, refined.reduced_energies
     torch.testing.assert_close(refined.log_weights, -u - model.log_prob(x), atol=1e-6, rtol=0)
 
 
-def test_evaluations_are_bounded(model):
-    target, generator = ToyTarget(), torch.Generator().manual_seed(3)
-    refined = refine(model, target, 100, generator, target_share=0.99, most_evaluations=20.0)
-    assert 1 + 3 * len(refined.schedule) <= 20
+@pytest.mark.parametrize("shift", [0.5, 1.5, 4.0])
+@pytest.mark.parametrize("seconds", [10.0, 50.0])
+def test_time_is_bounded_and_weights_are_right_however_little_there_is(model, clock, shift, seconds):
+    target, generator = ToyTarget(2.0, shift), torch.Generator().manual_seed(4)
+    clock(target)
+    refined = refine(model, target, 500, generator, target_share=0.9, seconds=seconds)
+    assert refined.info.seconds < 1.1 * seconds + CHUNK * SECONDS_EACH
+    assert len(refined.positions) == 500
+    if shift == 0.5:  # else nothing can be right in so little time, and the weights' tail says so
+        require_right(refined, target)
 
 
-def test_bad_settings_are_refused(model):
+def test_samples_outside_the_coordinates_have_no_weight(model, clock, monkeypatch):
+    """Half the space is denied: Z is half of what it was by the symmetry of the target's torsions."""
+    monkeypatch.setattr(ToyCoordinates, "contains", lambda self, x: x.flatten(1)[:, 0] > 0)
+    target, generator = ToyTarget(1.0, 0.3), torch.Generator().manual_seed(5)
+    clock(target)
+    refined = refine(model, target, 600, generator, seconds=100.0)
+    weightless = ~torch.isfinite(refined.log_weights)
+    assert torch.equal(weightless, refined.positions.flatten(1)[:, 0] <= 0)
+    assert torch.isinf(refined.reduced_energies[weightless]).all()
+    found = refined.statistics.log_z
+    assert abs(found.value - (target.log_Z - math.log(2))) < 4 * found.stderr
+
+
+@pytest.mark.parametrize(("n", "share", "seconds"), [(0, 0.5, 1.0), (10, 1.0, 1.0), (10, 0.5, 0.0)])
+def test_bad_settings_are_refused(model, n, share, seconds):
     with pytest.raises(InputError, match="at least one sample"):
-        refine(model, ToyTarget(), 0, torch.Generator())
+        refine(model, ToyTarget(1.0, 0.0), n, torch.Generator(), share, seconds)
