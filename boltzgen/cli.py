@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ STARTED = time.monotonic()
 EXIT_FAULT, EXIT_BAD_INPUT, EXIT_NOT_CONVERGED = 1, 2, 3
 
 # Written out, since the register of models needs the slow imports; a test compares the two.
-MODELS = "flow, flow-likelihood"
+MODELS = "flow, flow-likelihood, vae, vae-energy, gan, wgan, wgan-gp, domain-adversarial"
 
 app = typer.Typer(
     add_completion=False,
@@ -197,6 +198,57 @@ def reference(
         if folder is not None:
             found.ensemble.save(folder)
     _finish(found.ensemble.summary(), out, as_json)
+
+
+@app.command()
+def compare(
+    system: Annotated[str, typer.Argument(help="A SMILES, a file or a named system.")],
+    models: Annotated[
+        str | None, typer.Option(help=f"Names with commas between them, by default all: {MODELS}.")
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Training time of each model, like 90s or 5m; by default from the size."),
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Folder of a reference ensemble; by default one is made.")
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", "-n", help="Conformations of each model.")] = 10_000,
+    temperature: Temperature = 300.0,
+    forcefield: ForceField = None,
+    solvent: Solvent = None,
+    release_constraints: ReleaseConstraints = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    seed: Seed = 0,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Train every kind of model on one molecule, and measure all of them against one reference."""
+    with ProgressLine(Console(stderr=True), STARTED) as line:
+        from boltzgen.ensemble_folder import summary_text
+        from boltzgen.report.comparison import print_comparison
+        from boltzgen.workflows.compare import CompareConfig, run_compare
+        from boltzgen.workflows.config import validated
+
+        config = validated(
+            CompareConfig,
+            molecule=system,
+            models=() if models is None else tuple(name.strip() for name in models.split(",")),
+            n_samples=samples,
+            temperature=temperature,
+            forcefield=forcefield,
+            solvent=solvent,
+            release_constraints=release_constraints,
+            device=device,
+            seed=seed,
+            budget_seconds=None if budget is None else parse_duration(budget),
+            reference=reference,
+        )
+        text = summary_text(run_compare(config, out, Stopwatch(line.show, STARTED)).summary())
+    if as_json:
+        typer.echo(text, nl=False)
+    else:
+        print_comparison(Console(), json.loads(text), out)
 
 
 @app.command()

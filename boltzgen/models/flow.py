@@ -7,7 +7,6 @@ follow, by affine couplings conditional on all torsions and on each other: q(τ,
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor, nn
 
 from boltzgen.flows.couplings import FlowLayer, StiffCoupling, StiffSpline, TorsionCoupling
+from boltzgen.models.base import base_log_prob, sample_base
 from boltzgen.models.model import GenerativeModel, Internal
 
 if TYPE_CHECKING:
@@ -86,16 +86,11 @@ class FlowModel(GenerativeModel):
 
     def sample_latent(self, n: int, generator: torch.Generator | None = None) -> Internal:
         """``n`` latent points of the base density."""
-        stiff = self.coordinates.base.sample(n, generator)
-        uniform = torch.rand(
-            n, self.coordinates.n_torsions, generator=generator, dtype=stiff.dtype, device=stiff.device
-        )
-        return Internal((2.0 * uniform - 1.0) * math.pi, stiff)
+        return sample_base(self.coordinates, n, generator)
 
     def latent_log_prob(self, latent: Internal) -> Float[Tensor, " batch"]:
         """log density of the base at ``latent``."""
-        circle = self.coordinates.n_torsions * math.log(2.0 * math.pi)
-        return self.coordinates.base.log_prob(latent.stiff) - circle
+        return base_log_prob(self.coordinates, latent)
 
     def forward(self, latent: Internal) -> tuple[Internal, Float[Tensor, " batch"]]:
         """Latent to molecular internal coordinates, and log|∂ molecular/∂ latent|."""

@@ -1,29 +1,59 @@
 """Reverse KL divergence KL(q‖p) = E_q[log q + u] + log Z, from the energy alone, with path gradients."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from boltzgen.energies.target import BoltzmannTarget
-from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Internal
+
+if TYPE_CHECKING:
+    from boltzgen.coordinates.internal import MolecularCoordinates
 
 
 @dataclass(frozen=True)
 class ReverseKLInfo:
-    """One batch, before any cut: positions [batch, atoms, 3] (nm), u, log q and −u − log q [batch]."""
+    """One batch, before any cut: positions [batch, atoms, 3] (nm), u, log q and −u − log q [batch].
+
+    internal: the model's internal coordinates of the batch. kept: which samples train, bool [batch].
+    """
 
     positions: Tensor
     reduced_energies: Tensor
     log_prob: Tensor
-    n_dropped: int
+    internal: Internal
+    kept: Tensor
+
+    @property
+    def n_dropped(self) -> int:
+        return int((~self.kept).sum())
 
     @property
     def log_weights(self) -> Tensor:
         return -(self.reduced_energies + self.log_prob)
+
+
+class BijectiveModel(Protocol):
+    """What path gradients need of a model: a flow, or a variational autoencoder on its extended space."""
+
+    coordinates: MolecularCoordinates
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+    def sample_latent(self, n: int, generator: torch.Generator | None = None) -> Internal: ...
+
+    def latent_log_prob(self, latent: Internal) -> Tensor: ...
+
+    def decode(self, latent: Internal) -> tuple[Internal, Tensor, Tensor]: ...
+
+    def inverse(self, internal: Internal) -> tuple[Internal, Tensor]: ...
 
 
 def _kept(log_weights: Tensor, drop_fraction: float) -> Tensor:
@@ -38,7 +68,7 @@ def _kept(log_weights: Tensor, drop_fraction: float) -> Tensor:
 
 
 def reverse_kl(
-    model: FlowModel,
+    model: BijectiveModel,
     target: BoltzmannTarget,
     n: int,
     generator: torch.Generator | None = None,
@@ -70,15 +100,16 @@ def reverse_kl(
             parameter.requires_grad_(True)
 
     used = torch.nonzero(kept).flatten()
-    info = ReverseKLInfo(x.detach(), u.detach(), log_q.detach(), n - len(used))
+    internal = Internal(internal.torsions.detach(), internal.stiff.detach())
+    info = ReverseKLInfo(x.detach(), u.detach(), log_q.detach(), internal, kept > 0)
     if not len(used):
         return torch.full_like(log_q.sum(), torch.nan), info  # nothing to learn from: a bad step
-    frozen = Internal(internal.torsions.detach()[used], internal.stiff.detach()[used])
+    frozen = Internal(internal.torsions[used], internal.stiff[used])
     again, _ = model.inverse(frozen)
     products = [(gradient[used] * value).sum() for gradient, value in zip(gradients, again, strict=True)]
     surrogate = -torch.stack(products).sum() / len(used)
     if model.coordinates.base.multimodal_indices.numel():
         advantage = (action - action[used].mean()).detach()[used]
-        score = model.coordinates.base.log_prob(latent.stiff.detach()[used])
+        score = model.latent_log_prob(Internal(*(part.detach()[used] for part in latent)))
         surrogate = surrogate + (advantage * score).mean()
     return surrogate, info

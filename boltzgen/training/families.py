@@ -10,12 +10,21 @@ from pydantic import BaseModel
 
 from boltzgen.coordinates.internal import MolecularCoordinates
 from boltzgen.errors import InputError
+from boltzgen.models.domain_adversarial import DomainAdversarialConfig, DomainAdversarialModel
 from boltzgen.models.flow import FlowConfig, FlowModel
+from boltzgen.models.gan import AdversarialModel, GanConfig, WganConfig, WganGpConfig
 from boltzgen.models.model import Internal, Model
+from boltzgen.models.vae import VAEConfig, VariationalAutoencoder
 from boltzgen.objectives.likelihood import negative_log_likelihood
 from boltzgen.training.config import Objective, TrainingConfig
+from boltzgen.training.games import (
+    adversarial_figures,
+    adversarial_stages,
+    domain_adversarial_stages,
+    domain_figures,
+)
 from boltzgen.training.materials import Materials, StageBuilder, on_frames
-from boltzgen.training.recipes import stages
+from boltzgen.training.recipes import elbo_on_frames, stages, vae_energy_stages
 from boltzgen.training.trainer import Stage
 
 Figures = dict[str, float]
@@ -33,7 +42,7 @@ class Family:
     config: the schema of its settings. build: a new model in given coordinates. stages: its training on
     ``Materials``. trained_on: "energy", or "frames" where it learns from reference samples alone. figures:
     what a trained model says of itself, by name with units. objectives: the training objectives by name that
-    it knows beside "auto".
+    it knows beside "auto". hot_frames: whether it also learns from frames at a higher temperature.
     """
 
     config: type[BaseModel]
@@ -42,6 +51,7 @@ class Family:
     trained_on: Literal["energy", "frames"]
     figures: Callable[[Any, Materials], Figures] = no_figures
     objectives: tuple[str, ...] = ()
+    hot_frames: bool = False
 
 
 def _flow_stages(model: FlowModel, materials: Materials, config: TrainingConfig) -> list[Stage]:
@@ -55,6 +65,19 @@ def _likelihood(model: FlowModel, frames: Internal, progress: float, generator: 
 FAMILIES: dict[str, Family] = {
     "flow": Family(FlowConfig, FlowModel, _flow_stages, "energy", objectives=get_args(Objective)),
     "flow-likelihood": Family(FlowConfig, FlowModel, on_frames(_likelihood, "likelihood"), "frames"),
+    "vae": Family(VAEConfig, VariationalAutoencoder, on_frames(elbo_on_frames, "ELBO"), "frames"),
+    "vae-energy": Family(VAEConfig, VariationalAutoencoder, vae_energy_stages, "energy"),
+    "gan": Family(GanConfig, AdversarialModel, adversarial_stages, "frames", adversarial_figures),
+    "wgan": Family(WganConfig, AdversarialModel, adversarial_stages, "frames", adversarial_figures),
+    "wgan-gp": Family(WganGpConfig, AdversarialModel, adversarial_stages, "frames", adversarial_figures),
+    "domain-adversarial": Family(
+        DomainAdversarialConfig,
+        DomainAdversarialModel,
+        domain_adversarial_stages,
+        "frames",
+        domain_figures,
+        hot_frames=True,
+    ),
 }
 
 
