@@ -17,7 +17,7 @@ from boltzgen.evaluation.results import ModelResult
 ERRORS_APART = 2.0
 BEST = ("ks_worst_torsion", "ks_energy", "w2_torsions_rad", "w2_distances_nm")
 CRITIC_TOLERANCE = 0.2
-CRITIC = "critic_w1"
+CRITIC = "critic_wasserstein_1"
 TRUTH = "w1_features"
 
 
