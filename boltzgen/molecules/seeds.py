@@ -9,21 +9,25 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
 from boltzgen.errors import InputError
-from boltzgen.molecules.stereo import StereoElements, canonical_smiles
-from boltzgen.units import NM_PER_ANGSTROM
+from boltzgen.molecules.stereo import StereoElements, canonical_smiles, conformer
+from boltzgen.units import KJ_PER_KCAL, NM_PER_ANGSTROM
 
 EMBEDDING_ROUNDS = 4
+EMBEDDING_ATTEMPTS = 500  # for a conformer; bicyclobutane takes some hundred
 MINIMISATION_STEPS = 2000
-EMBEDDING_SECONDS = 20  # for one conformer of a cage that does not close; ordinary ones take milliseconds
+EMBEDDED_TOGETHER = 4  # what RDKit's time limit holds for: beyond it all of them are lost
+EMBEDDING_SECONDS = 20  # for a cage that does not close; ordinary ones take milliseconds
+MOST_STRAIN = 50.0 * KJ_PER_KCAL  # above the least: MMFF94 has minima that are no conformers
 
 
 def seed_conformers(rdmol: Chem.Mol, n: int, seed: int, minimise: bool = True) -> np.ndarray:
     """At most ``n`` conformers [m, atoms, 3] nm float64 that carry the stereo of ``rdmol``.
 
     Conformers that ``rdmol`` brings along (from its file) come first; ETKDGv3 (Riniker & Landrum 2015;
-    Wang 2020) makes the others. All are minimised with MMFF94 where it has parameters. Conformers whose
-    positions do not show the molecule's stereo are replaced, the last rounds from random coordinates.
-    Raises InputError where none is found.
+    Wang 2020) makes the others. All are minimised with MMFF94 where it has parameters, and those dropped
+    that minimisation leaves with far more strain than the least strained one. Conformers whose positions do
+    not show the molecule's stereo are replaced, the last rounds from random coordinates. Raises InputError
+    where none is found.
     """
     if n < 1:
         raise InputError(f"The number of seed conformers must be at least 1, not {n}.")
@@ -31,12 +35,17 @@ def seed_conformers(rdmol: Chem.Mol, n: int, seed: int, minimise: bool = True) -
         raise InputError(f"The random seed must not be negative, but it is {seed}.")
     elements = StereoElements.of(rdmol)
     found = [_minimised(rdmol, minimise)] if rdmol.GetNumConformers() else []
+    embeds = True
     for attempt in range(EMBEDDING_ROUNDS):
         found = [x[elements.kept(x) & np.isfinite(x).all(axis=(1, 2))] for x in found]
         missing = n - sum(len(x) for x in found)
         if missing <= 0:
             break
-        fresh = _embedded(rdmol, missing, (seed, attempt), attempt >= EMBEDDING_ROUNDS // 2)
+        random_coordinates = attempt >= EMBEDDING_ROUNDS // 2
+        if not embeds and attempt not in (0, EMBEDDING_ROUNDS // 2):
+            continue  # it would find nothing in as long a time again
+        fresh = _embedded(rdmol, missing, (seed, attempt), random_coordinates)
+        embeds = fresh.GetNumConformers() > 0
         found.append(_minimised(fresh, minimise))
     positions = np.concatenate([x[elements.kept(x) & np.isfinite(x).all(axis=(1, 2))] for x in found])[:n]
     if len(positions) == 0:
@@ -44,7 +53,7 @@ def seed_conformers(rdmol: Chem.Mol, n: int, seed: int, minimise: bool = True) -
             f"RDKit finds no three-dimensional conformer of '{canonical_smiles(rdmol)}' with its stereo: "
             "check the stereo labels or give an .sdf file with positions."
         )
-    return positions
+    return positions[_unstrained(rdmol, positions)] if minimise else positions
 
 
 def _embedded(rdmol: Chem.Mol, n: int, seed: tuple[int, int], random_coordinates: bool) -> Chem.Mol:
@@ -53,20 +62,46 @@ def _embedded(rdmol: Chem.Mol, n: int, seed: tuple[int, int], random_coordinates
     # By default RDKit multiplies the seed with the conformer's number: 0 would make all of them equal, and 1
     # and 2 share every other one.
     parameters.enableSequentialRandomSeeds = True
-    parameters.randomSeed = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 2)
+    parameters.maxIterations = max(EMBEDDING_ATTEMPTS, 10 * rdmol.GetNumAtoms())  # RDKit's own: 10 an atom
     parameters.timeout = EMBEDDING_SECONDS
     parameters.useRandomCoords = random_coordinates
     parameters.clearConfs = True
     parameters.numThreads = 1
+    first = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 2)
     copy = Chem.Mol(rdmol)
     copy.RemoveAllConformers()
     if copy.GetNumAtoms() == 1:  # distance geometry needs a distance
         for _ in range(n):
             copy.AddConformer(Chem.Conformer(1), assignId=True)
         return copy
-    with rdBase.BlockLogs():
-        rdDistGeom.EmbedMultipleConfs(copy, n, parameters)
+    batch = Chem.Mol(copy)
+    for start in range(0, n, EMBEDDED_TOGETHER):
+        parameters.randomSeed = first + start
+        with rdBase.BlockLogs():
+            found = rdDistGeom.EmbedMultipleConfs(batch, min(EMBEDDED_TOGETHER, n - start), parameters)
+        if len(found) == 0:
+            break
+        for placed in batch.GetConformers():
+            copy.AddConformer(placed, assignId=True)
     return copy
+
+
+def _unstrained(rdmol: Chem.Mol, positions: np.ndarray) -> np.ndarray:
+    """Which of ``positions`` [n, atoms, 3] are within ``MOST_STRAIN`` of the least strained: bool [n].
+
+    Strain is MMFF94's energy without electrostatics, which a solvent may screen.
+    """
+    with rdBase.BlockLogs():
+        properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(rdmol)
+    if properties is None or rdmol.GetNumAtoms() == 1:
+        return np.ones(len(positions), dtype=bool)
+    properties.SetMMFFEleTerm(False)
+    copy = Chem.Mol(rdmol)
+    copy.RemoveAllConformers()
+    copy.AddConformer(conformer(positions[0]))
+    field = rdForceFieldHelpers.MMFFGetMoleculeForceField(copy, properties)
+    strain = [field.CalcEnergy((x / NM_PER_ANGSTROM).ravel().tolist()) for x in positions]
+    return np.array(strain) * KJ_PER_KCAL < min(strain) * KJ_PER_KCAL + MOST_STRAIN
 
 
 def _minimised(rdmol: Chem.Mol, minimise: bool) -> np.ndarray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from rdkit import Chem, rdBase
@@ -22,6 +23,7 @@ from boltzgen.units import NM_PER_ANGSTROM
 MOST_LISTED_ISOMERS = 64
 MOST_TRIED_LABELS = 1024
 MOST_EMBEDDED_ISOMERS = 8
+EMBEDDING_ATTEMPTS = 200  # bicyclobutane takes more than 20
 
 
 def canonical_smiles(rdmol: Chem.Mol) -> str:
@@ -167,8 +169,10 @@ def _labelled(rdmol, centres: list[int], double_bonds: list[int], choice: tuple[
 
 
 def _embeds(rdmol: Chem.Mol) -> bool:
+    parameters: Any = rdDistGeom.ETKDGv3()
+    parameters.randomSeed, parameters.maxIterations = 1, EMBEDDING_ATTEMPTS
     with rdBase.BlockLogs():
-        return rdDistGeom.EmbedMolecule(Chem.Mol(rdmol), randomSeed=1, maxAttempts=20) >= 0
+        return rdDistGeom.EmbedMolecule(Chem.Mol(rdmol), parameters) >= 0
 
 
 def smiles_from_positions(rdmol: Chem.Mol, positions: np.ndarray) -> str:

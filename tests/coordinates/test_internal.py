@@ -49,10 +49,13 @@ def check_inverse(name):
     torch.testing.assert_close(log_det_again[inside], log_det[inside], atol=1e-8, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["cycloheptane", "beta-glucose", "tert-butylbenzene", "hydrazine"])
-def test_contained_samples_are_those_that_the_inverse_map_finds_where_they_are(name):
+@pytest.mark.parametrize(
+    ("name", "temperature"),
+    [("cycloheptane", 3000), ("beta-glucose", 1000), ("tert-butylbenzene", 1000), ("hydrazine", 1000)],
+)
+def test_contained_samples_are_those_that_the_inverse_map_finds_where_they_are(name, temperature):
     coords = coordinates(name)
-    x, log_det = coords.to_positions(*samples(name, 2000, (1000 / 300) ** 0.5))
+    x, log_det = coords.to_positions(*samples(name, 2000, (temperature / 300) ** 0.5))
     inside = coords.contains(x)
     assert inside.double().mean() > 0.9
     # Rings torn open do leave the domain, and their labels in order are another configuration's.

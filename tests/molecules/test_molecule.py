@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from rdkit import Chem
+from rdkit.Chem import rdForceFieldHelpers
 
 from boltzgen.errors import InputError
+from boltzgen.molecules import seeds
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.molecules.stereo import conformer
 
 
 def test_arrays_stand_in_one_atom_order():
@@ -57,11 +61,38 @@ def test_seeds_differ_from_each_other_and_repeat_by_seed(seed):
 
 def test_minimised_seeds_have_ordinary_bonds():
     molecule = Molecule.from_smiles("CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O")
-    seeds = molecule.seed_conformers(5, seed=1)
+    positions = molecule.seed_conformers(5, seed=1)
     i, j = np.array(molecule.bonds).T
-    lengths = np.linalg.norm(seeds[:, i] - seeds[:, j], axis=-1)
+    lengths = np.linalg.norm(positions[:, i] - positions[:, j], axis=-1)
     assert lengths.min() > 0.09
     assert lengths.max() < 0.16
+
+
+def test_seeds_are_the_same_however_many_are_embedded_together(monkeypatch):
+    molecule = Molecule.from_smiles("CCCCCO")
+    few = molecule.seed_conformers(7, seed=3, minimise=False)
+    monkeypatch.setattr(seeds, "EMBEDDED_TOGETHER", 64)
+    np.testing.assert_array_equal(few, molecule.seed_conformers(7, seed=3, minimise=False))
+
+
+def test_strained_minima_of_the_force_field_are_no_seeds(monkeypatch):
+    """Among the seeds of cycloheptane there are minima of MMFF94 106 kcal/mol above the lowest."""
+    molecule = Molecule.from_smiles("C1CCCCCC1")
+    properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule.rdmol)
+
+    def energies() -> np.ndarray:
+        rdmol = Chem.Mol(molecule.rdmol)
+        for x in molecule.seed_conformers(64):
+            rdmol.AddConformer(conformer(x), assignId=True)
+        fields = [
+            rdForceFieldHelpers.MMFFGetMoleculeForceField(rdmol, properties, confId=c.GetId())
+            for c in rdmol.GetConformers()
+        ]
+        return np.array([field.CalcEnergy() for field in fields])
+
+    assert np.ptp(energies()) < 50.0
+    monkeypatch.setattr(seeds, "MOST_STRAIN", np.inf)
+    assert np.ptp(energies()) > 100.0
 
 
 def test_impossible_requests_for_seeds():

@@ -55,6 +55,12 @@ def test_an_isomer_is_never_taken_for_another(smiles):
         assert kept == [given.smiles]
 
 
+@pytest.mark.parametrize("smiles", ["C1CC2CCC1C2", "C1C2CC12"])
+def test_a_cage_with_one_possible_isomer_needs_no_labels(smiles):
+    molecule = Molecule.from_smiles(smiles)
+    assert molecule.keeps_stereo(molecule.seed_conformers(2)).all()
+
+
 def test_random_positions_agree_with_rdkit_one_by_one():
     molecule = Molecule.from_smiles("C[C@@H](F)/C=C/[C@@H](C)Cl")
     random = np.random.default_rng(0)
