@@ -106,31 +106,55 @@ extern "C" void affine(int64_t rows, int64_t batch, int64_t raw_batch, int inver
   }
 }
 
+// Of one row: target goes from the result's to the state's gradient; by_shift and by_scale may be null.
+// Numbers that the whole batch shares get the sums of their gradients.
+template <bool SHARED, bool INVERSE>
+static void affine_row_gradient(int64_t batch, const T* __restrict x, const T* __restrict shift,
+                                const T* __restrict scale, const T* __restrict by_log_det,
+                                T* __restrict target, T* __restrict by_shift, T* __restrict by_scale) {
+  const T sign = INVERSE ? T(-1) : T(1);
+  if (SHARED) {
+    const T bounded = tanh_(scale[0] / MOST), factor = exp_(sign * MOST * bounded);
+    T shifts = T(0), scales = T(0);
+    #pragma omp simd reduction(+ : shifts, scales)
+    for (int64_t b = 0; b < batch; ++b) {
+      const T by_x = target[b] * factor;
+      shifts += INVERSE ? -by_x : target[b];
+      scales += by_x * (INVERSE ? x[b] - shift[0] : x[b]) + by_log_det[b];
+      target[b] = by_x;
+    }
+    if (by_shift) {
+      *by_shift = shifts;
+      *by_scale = sign * scales * (T(1) - bounded * bounded);
+    }
+  } else if (by_shift) {
+    #pragma omp simd
+    for (int64_t b = 0; b < batch; ++b) {
+      const T bounded = tanh_(scale[b] / MOST), by_x = target[b] * exp_(sign * MOST * bounded);
+      const T by_log_scale = sign * (by_x * (INVERSE ? x[b] - shift[b] : x[b]) + by_log_det[b]);
+      by_shift[b] = INVERSE ? -by_x : target[b];
+      by_scale[b] = by_log_scale * (T(1) - bounded * bounded);
+      target[b] = by_x;
+    }
+  } else {
+    #pragma omp simd
+    for (int64_t b = 0; b < batch; ++b) target[b] *= exp_(sign * MOST * tanh_(scale[b] / MOST));
+  }
+}
+
 // As `spline_gradient`: by_state goes from the result's to the state's gradient; by_raw may be null.
 extern "C" void affine_gradient(int64_t rows, int64_t batch, int64_t raw_batch, int inverse,
                                 const int64_t* moved, const T* state, const T* raw, const T* by_log_det,
                                 T* by_state, T* by_raw) {
   const bool shared = raw_batch != batch;
+  const auto gradient =
+      shared ? (inverse ? affine_row_gradient<true, true> : affine_row_gradient<true, false>)
+             : (inverse ? affine_row_gradient<false, true> : affine_row_gradient<false, false>);
   for (int64_t row = 0; row < rows; ++row) {
-    const T *x = state + moved[row] * batch, *shift = raw + row * raw_batch;
-    const T* scale = raw + (rows + row) * raw_batch;
-    T *target = by_state + moved[row] * batch, by_shift = T(0), by_scale = T(0);
-    T *shifts = by_raw ? by_raw + row * raw_batch : nullptr;
-    T *scales = by_raw ? by_raw + (rows + row) * raw_batch : nullptr;
-    const bool each = by_raw && !shared;
-    #pragma omp simd reduction(+ : by_shift, by_scale)
-    for (int64_t b = 0; b < batch; ++b) {
-      const int64_t at = shared ? 0 : b;
-      const T bounded = tanh_(scale[at] / MOST), factor = exp_(inverse ? -MOST * bounded : MOST * bounded);
-      const T by_x = target[b] * factor, by_o = inverse ? -by_x : target[b];
-      const T by_g = inverse ? -(by_x * (x[b] - shift[at]) + by_log_det[b]) : by_x * x[b] + by_log_det[b];
-      const T by_s = by_g * (T(1) - bounded * bounded);
-      if (each) { shifts[b] = by_o; scales[b] = by_s; }
-      by_shift += by_o;
-      by_scale += by_s;
-      target[b] = by_x;
-    }
-    if (by_raw && shared) { *shifts = by_shift; *scales = by_scale; }
+    const int64_t shift = row * raw_batch, scale = (rows + row) * raw_batch;
+    gradient(batch, state + moved[row] * batch, raw + shift, raw + scale, by_log_det,
+             by_state + moved[row] * batch, by_raw ? by_raw + shift : nullptr,
+             by_raw ? by_raw + scale : nullptr);
   }
 }
 """

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import ctypes
 import warnings
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from boltzgen.errors import EvaluationError
 from boltzgen.flows.conditioners import Conditioner, TorsionFeatures
@@ -83,6 +83,20 @@ def serves(torsions: Tensor, stiff: Tensor, parameter: Tensor, n_torsions: int, 
     )
 
 
+def _first_derivative(backward: Callable) -> Callable:
+    """A backward without derivatives of its own, which says so where they are asked for."""
+
+    @wraps(backward)
+    def checked(ctx, *gradients: Tensor):
+        if torch.is_grad_enabled():  # create_graph=True
+            raise EvaluationError(
+                "compiled layers have first derivatives only: set BOLTZGEN_COMPILE=0 for second ones"
+            )
+        return backward(ctx, *gradients)
+
+    return checked
+
+
 def _rows(state: Tensor) -> Tensor:
     return state.t().contiguous()
 
@@ -107,7 +121,7 @@ class _Spline(torch.autograd.Function):
         return result.t(), log_det
 
     @staticmethod
-    @once_differentiable
+    @_first_derivative
     def backward(ctx, by_result, by_log_det):  # type: ignore[override]
         state, raw, _ = ctx.saved_tensors
         by_state = _row_gradients(by_result)
@@ -138,7 +152,7 @@ class _Affine(torch.autograd.Function):
         return result.t(), log_det
 
     @staticmethod
-    @once_differentiable
+    @_first_derivative
     def backward(ctx, by_result, by_log_det):  # type: ignore[override]
         state, raw, _ = ctx.saved_tensors
         by_state = _row_gradients(by_result)
@@ -191,7 +205,7 @@ class _Conditioned(torch.autograd.Function):
         return torch.addmm(bias[:, None], last, layers[-1])
 
     @staticmethod
-    @once_differentiable
+    @_first_derivative
     def backward(ctx, by_raw):  # type: ignore[override]
         torsions, stiff, last, *rest = ctx.saved_tensors
         depth = (len(rest) - 1) // 3

@@ -16,17 +16,19 @@ enum {
   SLOPES = PERIODIC ? BINS : BINS - 1,
   PARAMETERS = 2 * BINS + SLOPES + PERIODIC  // widths, heights, slopes, turn
 };
+#define UNROLL _Pragma("GCC unroll 64")
 #define EACH_LANE _Pragma("omp simd") for (int l = 0; l < LANES; ++l)
 static const T SPREAD = T(1) - T(MIN_BIN) * BINS;
 
 // One direction's knots: where bins begin, how long they are, and the softmax this comes from.
 struct Side { T left[BINS][LANES], length[BINS][LANES], share[BINS][LANES]; };
-struct Knots { T raw[PARAMETERS][LANES]; Side x, y; };
+struct Knots { T raw[PARAMETERS][LANES], d[BINS + 1][LANES], e[BINS + 1][LANES]; Side x, y; };
 // Gradients by bin lengths and raw slopes, gathered over the samples that share parameters.
 struct Gathered { T x[BINS][LANES], y[BINS][LANES], slope[BINS][LANES], turn[LANES]; };
-// The bin each sample lies in; z0 and z1 are the raw slopes of its ends, t the place within it.
-struct Piece { I bin[LANES]; T x0[LANES], w[LANES], y0[LANES], h[LANES], z0[LANES], z1[LANES],
-               d0[LANES], d1[LANES], t[LANES]; };
+// The bin each sample lies in; d0 and d1 are the slopes at its ends, e0 and e1 the derivatives of these by
+// the raw slopes, t is the place within it.
+struct Piece { I bin[LANES]; T x0[LANES], w[LANES], y0[LANES], h[LANES], d0[LANES], d1[LANES],
+               e0[LANES], e1[LANES], t[LANES]; };
 
 INLINE void load(const T* source, int64_t width, T* row) {
   if (width == LANES) { EACH_LANE row[l] = source[l]; }
@@ -35,13 +37,15 @@ INLINE void load(const T* source, int64_t width, T* row) {
 
 INLINE T wrap(T angle) { return angle - T(2) * PI * floor_(angle / (T(2) * PI) + T(0.5)); }
 
-INLINE T softplus(T z) {
+INLINE T slope(T raw) {
+  const T z = raw + T(SLOPE_OFFSET);
   const T small = exp_(-fabs_(z)), one = T(1) + small;
   const T log1p = one == T(1) ? small : log_(one) * (small / (one - T(1)));
-  return z > T(20) ? z : max_(z, T(0)) + log1p;
+  return T(MIN_SLOPE) + (z > T(20) ? z : max_(z, T(0)) + log1p);
 }
 
-INLINE T softplus_slope(T z) {
+INLINE T slope_change(T raw) {
+  const T z = raw + T(SLOPE_OFFSET);
   const T small = exp_(-fabs_(z));
   return z > T(20) ? T(1) : (z >= T(0) ? T(1) : small) / (T(1) + small);
 }
@@ -61,46 +65,62 @@ INLINE void divide(const T (*raw)[LANES], T bound, Side& side) {
     }
 }
 
-// raw points at this row's first parameter; parameters lie `step` apart
-static void prepare(const T* raw, int64_t step, int64_t width, T bound, Knots& knots) {
-  for (int p = 0; p < PARAMETERS; ++p) load(raw + p * step, width, knots.raw[p]);
-  divide(knots.raw, bound, knots.x);
-  divide(knots.raw + BINS, bound, knots.y);
-}
-
 // Row of the raw slope at a knot; the outermost knots of a line have none: their slope is one.
 INLINE int slope_row(int knot) {
   if (PERIODIC) return 2 * BINS + knot % BINS;
   return knot == 0 || knot == BINS ? -1 : 2 * BINS + knot - 1;
 }
 
+// raw points at this row's first parameter; parameters lie `step` apart
+static void prepare(const T* raw, int64_t step, int64_t width, bool shared, T bound, Knots& knots) {
+  for (int p = 0; p < PARAMETERS; ++p) load(raw + p * step, shared ? 1 : width, knots.raw[p]);
+  divide(knots.raw, bound, knots.x);
+  divide(knots.raw + BINS, bound, knots.y);
+  for (int knot = 0; shared && knot <= BINS; ++knot) {
+    const int row = slope_row(knot);
+    EACH_LANE {
+      knots.d[knot][l] = row < 0 ? T(1) : slope(knots.raw[row][l]);
+      knots.e[knot][l] = row < 0 ? T(0) : slope_change(knots.raw[row][l]);
+    }
+  }
+}
+
+template <bool SHARED>
 static void locate(const Knots& knots, const T* x, bool inverse, Piece& p) {
   const Side& side = inverse ? knots.y : knots.x;
+  // Slopes at knots that are shared are at hand; of others only those at a sample's bin are worked out.
+  const auto at = [&](int knot, int l) __attribute__((always_inline)) {
+    return SHARED ? knots.d[knot][l] : slope_row(knot) < 0 ? T(0) : knots.raw[slope_row(knot)][l];
+  };
   EACH_LANE {
-    p.bin[l] = 0;
-    p.x0[l] = knots.x.left[0][l]; p.w[l] = knots.x.length[0][l];
-    p.y0[l] = knots.y.left[0][l]; p.h[l] = knots.y.length[0][l];
-    p.z0[l] = T(0); p.z1[l] = T(0);
-  }
-  for (int k = 1; k < BINS; ++k)
-    EACH_LANE {
+    I bin = 0;
+    T x0 = knots.x.left[0][l], w = knots.x.length[0][l], y0 = knots.y.left[0][l], h = knots.y.length[0][l];
+    T d0 = at(0, l), d1 = at(1, l);
+    T e0 = SHARED ? knots.e[0][l] : T(0), e1 = SHARED ? knots.e[1][l] : T(0);
+    UNROLL
+    for (int k = 1; k < BINS; ++k) {
       const bool beyond = x[l] >= side.left[k][l];
-      p.bin[l] = beyond ? I(k) : p.bin[l];
-      p.x0[l] = beyond ? knots.x.left[k][l] : p.x0[l]; p.w[l] = beyond ? knots.x.length[k][l] : p.w[l];
-      p.y0[l] = beyond ? knots.y.left[k][l] : p.y0[l]; p.h[l] = beyond ? knots.y.length[k][l] : p.h[l];
-    }
-  for (int knot = 0; knot <= BINS; ++knot)
-    if (slope_row(knot) >= 0) {
-      const T* row = knots.raw[slope_row(knot)];
-      EACH_LANE {
-        p.z0[l] = p.bin[l] == knot ? row[l] : p.z0[l];
-        p.z1[l] = p.bin[l] + 1 == knot ? row[l] : p.z1[l];
+      bin = beyond ? I(k) : bin;
+      x0 = beyond ? knots.x.left[k][l] : x0;
+      w = beyond ? knots.x.length[k][l] : w;
+      y0 = beyond ? knots.y.left[k][l] : y0;
+      h = beyond ? knots.y.length[k][l] : h;
+      d0 = beyond ? at(k, l) : d0;
+      d1 = beyond ? at(k + 1, l) : d1;
+      if (SHARED) {
+        e0 = beyond ? knots.e[k][l] : e0;
+        e1 = beyond ? knots.e[k + 1][l] : e1;
       }
     }
-  EACH_LANE {
-    p.z0[l] += T(SLOPE_OFFSET); p.z1[l] += T(SLOPE_OFFSET);
-    p.d0[l] = T(MIN_SLOPE) + softplus(p.z0[l]); p.d1[l] = T(MIN_SLOPE) + softplus(p.z1[l]);
+    p.bin[l] = bin;
+    p.x0[l] = x0; p.w[l] = w; p.y0[l] = y0; p.h[l] = h;
+    p.d0[l] = d0; p.d1[l] = d1; p.e0[l] = e0; p.e1[l] = e1;
   }
+  if (!SHARED)
+    EACH_LANE {  // a line's outermost slopes come as raw zeros, which are one
+      p.e0[l] = slope_change(p.d0[l]); p.e1[l] = slope_change(p.d1[l]);
+      p.d0[l] = slope(p.d0[l]); p.d1[l] = slope(p.d1[l]);
+    }
   if (inverse)
     EACH_LANE {
       const T s = p.h[l] / p.w[l], rise = x[l] - p.y0[l], bend = rise * (p.d0[l] + p.d1[l] - T(2) * s);
@@ -130,18 +150,17 @@ extern "C" void spline(int64_t rows, int64_t batch, int64_t raw_batch, double bo
     for (int64_t start = 0; start < batch; start += LANES) {
       const int64_t width = batch - start < LANES ? batch - start : LANES;
       if (!shared || !start)
-        prepare(raw + row * raw_batch + (shared ? 0 : start), rows * raw_batch, shared ? 1 : width, bound,
-                knots);
-      T given[LANES], x[LANES], value[LANES], slope[LANES];
+        prepare(raw + row * raw_batch + (shared ? 0 : start), rows * raw_batch, width, shared, bound, knots);
+      T given[LANES], x[LANES], value[LANES], log_slope[LANES];
       Piece p;
       load(state + moved[row] * batch + start, width, given);
       enter(knots, bound, inverse, given, x);
-      locate(knots, x, inverse, p);
+      shared ? locate<true>(knots, x, inverse, p) : locate<false>(knots, x, inverse, p);
       EACH_LANE {
         const T t = p.t[l], u = T(1) - t, m = t * u, s = p.h[l] / p.w[l], d0 = p.d0[l], d1 = p.d1[l];
         const T D = s + (d0 + d1 - T(2) * s) * m, M = d1 * t * t + T(2) * s * m + d0 * u * u;
         const T up = log_(s * s * M) - T(2) * log_(D);
-        slope[l] = inverse ? -up : up;
+        log_slope[l] = inverse ? -up : up;
         value[l] = inverse ? p.x0[l] + t * p.w[l] : p.y0[l] + p.h[l] * (s * t * t + d0 * m) / D;
       }
       if (PERIODIC && !inverse) EACH_LANE value[l] = wrap(value[l] + knots.raw[PARAMETERS - 1][l]);
@@ -149,11 +168,11 @@ extern "C" void spline(int64_t rows, int64_t batch, int64_t raw_batch, double bo
         EACH_LANE {
           const bool outside = fabs_(given[l]) >= bound;
           value[l] = outside ? given[l] : value[l];
-          slope[l] = outside ? T(0) : slope[l];
+          log_slope[l] = outside ? T(0) : log_slope[l];
         }
       T* target = result + moved[row] * batch + start;
       for (int64_t l = 0; l < width; ++l) target[l] = value[l];
-      for (int64_t l = 0; l < width; ++l) log_det[start + l] += slope[l];
+      for (int64_t l = 0; l < width; ++l) log_det[start + l] += log_slope[l];
     }
 }
 
@@ -196,7 +215,7 @@ extern "C" void spline_gradient(int64_t rows, int64_t batch, int64_t raw_batch, 
       const int64_t width = batch - start < LANES ? batch - start : LANES;
       const int64_t first = row * raw_batch + (shared ? 0 : start), step = rows * raw_batch;
       if (!shared || !start) {
-        prepare(raw + first, step, shared ? 1 : width, bound, knots);
+        prepare(raw + first, step, width, shared, bound, knots);
         __builtin_memset(&sums, 0, sizeof(sums));
       }
       T given[LANES], x[LANES], gv[LANES] = {0}, gl[LANES] = {0}, by_x[LANES];
@@ -206,7 +225,7 @@ extern "C" void spline_gradient(int64_t rows, int64_t batch, int64_t raw_batch, 
       T* target = by_state + moved[row] * batch + start;
       for (int64_t l = 0; l < width; ++l) { gv[l] = target[l]; gl[l] = by_log_det[start + l]; }
       enter(knots, bound, inverse, given, x);
-      locate(knots, x, inverse, p);
+      shared ? locate<true>(knots, x, inverse, p) : locate<false>(knots, x, inverse, p);
       EACH_LANE {
         const bool outside = !PERIODIC && fabs_(given[l]) >= bound;
         const T t = p.t[l], u = T(1) - t, m = t * u, r = T(1) - T(2) * t;
@@ -226,8 +245,8 @@ extern "C" void spline_gradient(int64_t rows, int64_t batch, int64_t raw_batch, 
         h[l] = a * g + by_s / p.w[l];
         const T d_0 = a * p.h[l] * (m - g * m) / D + by_slope * (u * u / M - T(2) * m / D);
         const T d_1 = -a * p.h[l] * g * m / D + by_slope * (t * t / M - T(2) * m / D);
-        z0[l] = d_0 * softplus_slope(p.z0[l]);
-        z1[l] = d_1 * softplus_slope(p.z1[l]);
+        z0[l] = d_0 * p.e0[l];
+        z1[l] = d_1 * p.e1[l];
         by_x[l] = inverse ? lambda : by_t / p.w[l];
         by_x[l] = outside ? gv[l] : by_x[l];
       }

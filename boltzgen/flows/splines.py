@@ -102,7 +102,7 @@ def linear_tail_spline(
     bins = (len(raw) + 1) // 3
     widths, heights, raw_slopes = torch.split(raw, [bins, bins, bins - 1])
     inner = MIN_SLOPE + torch.nn.functional.softplus(raw_slopes + SLOPE_OFFSET)
-    ones = torch.ones_like(inner[:1])
+    ones = torch.ones_like(widths[:1])
     slopes = torch.cat([ones, inner, ones])
     value, log_slope = _evaluate(x.clamp(-bound, bound), widths, heights, slopes, bound, inverse)
     outside = x.abs() >= bound
