@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from boltzgen.coordinates.groups import TURN, Group
 from boltzgen.coordinates.internal import MolecularCoordinates
+
+if TYPE_CHECKING:
+    from boltzgen.molecules.molecule import Molecule
+
+LARGE_RING = (
+    9  # atoms: the puckers of larger ones, with all their label images, are more than frames can show
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,21 @@ def describe(coordinates: MolecularCoordinates) -> list[Feature]:
     ]
     features += [Feature("line", (atom,)) for atom in range(zmatrix.n_atoms) if zmatrix.linear[atom]]
     return features
+
+
+def coverage_warnings(molecule: Molecule) -> list[str]:
+    """A sentence for a molecule with rings that no one can promise to cover; none for others."""
+    rings = molecule.rdmol.GetRingInfo()
+    sizes = [
+        len(atoms)
+        for atoms, bonds in zip(rings.AtomRings(), rings.BondRings(), strict=True)
+        if len(atoms) >= LARGE_RING
+        and not all(molecule.rdmol.GetBondWithIdx(bond).GetIsAromatic() for bond in bonds)
+    ]
+    if not sizes:
+        return []
+    which = ", ".join(f"ring of {size} atoms" for size in sorted(sizes))
+    return [f"{which}: puckers are those found from the seed conformers; coverage is not guaranteed"]
 
 
 def _double_bonds(coordinates: MolecularCoordinates) -> list[Feature]:

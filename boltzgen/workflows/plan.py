@@ -6,7 +6,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from rdkit import Chem
 
-from boltzgen.coordinates.description import Feature, describe
+from boltzgen.coordinates.description import Feature, coverage_warnings, describe
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.workflows.config import SampleConfig, require_sane, whole_budget
 from boltzgen.workflows.preparation import prepare, select_device
@@ -44,6 +44,7 @@ class Plan(BaseModel):
     features: list[PlannedFeature]
     n_parameters: int
     budget_seconds: float
+    warnings: list[str]
 
 
 def plan(config: SampleConfig, watch: Stopwatch | None = None) -> Plan:
@@ -64,6 +65,7 @@ def plan(config: SampleConfig, watch: Stopwatch | None = None) -> Plan:
         features=[_planned(molecule, feature) for feature in describe(coordinates)],
         n_parameters=sum(p.numel() for p in prepared.model.parameters()),
         budget_seconds=whole_budget(config, molecule.n_atoms),
+        warnings=coverage_warnings(molecule),
     )
 
 

@@ -1,7 +1,7 @@
 from collections import Counter
 
-from boltzgen.coordinates.description import describe
-from tests.coordinates.frames import coordinates
+from boltzgen.coordinates.description import coverage_warnings, describe
+from tests.coordinates.frames import coordinates, molecule
 
 
 def kinds(name):
@@ -40,3 +40,11 @@ def test_soft_torsions_come_first_with_their_folds():
     first = describe(coords)[: coords.n_torsions]
     assert [feature.count for feature in first] == coords.folds.tolist()
     assert all(len(feature.atoms) == 4 for feature in first)
+
+
+def test_large_rings_are_warned_of():
+    for name in ("cyclooctane", "naphthalene", "testosterone", "butane"):
+        assert coverage_warnings(molecule(name)) == []
+    (warning,) = coverage_warnings(molecule("cyclodecane"))
+    assert warning.startswith("ring of 10 atoms: ")
+    assert "not guaranteed" in warning

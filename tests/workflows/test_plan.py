@@ -18,3 +18,10 @@ def test_ibuprofens_torsions_rotors_ring_and_stereocentre_are_named():
     assert kinds["ring"] == kinds["handedness"] == 1
     (ring,) = (feature.where for feature in planned.features if feature.kind == "ring")
     assert ring == "C5 C6 C7 C8 C9 C10"
+    assert planned.warnings == []
+
+
+def test_a_macrocycle_is_warned_of():
+    planned = plan(SampleConfig(molecule="C1CCCCCCCC1", frames=SHORT))
+    (warning,) = planned.warnings
+    assert warning.startswith("ring of 9 atoms")
