@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 import openmm
 import torch
+from molecule_list import read_molecules
 from openmm import unit
 
 from boltzgen.energies import Energy
@@ -214,26 +215,6 @@ def on_gpu(system: MolecularSystem, batch: int = 65536, calls: int = 10) -> dict
     return {"batch": batch, "per_second": calls * batch / (start.elapsed_time(end) * 1e-3)}
 
 
-def read_molecules(path: Path) -> dict[str, tuple[str, str | None, str | None]]:
-    """Systems by name from lines "SMILES name"; without a name the SMILES is it; # starts a comment line."""
-    systems: dict[str, tuple[str, str | None, str | None]] = {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SystemExit(f"'{path}' cannot be read as a list of molecules: {error}") from error
-    for line in lines:
-        smiles, *rest = line.split(maxsplit=1) or ["#"]
-        if not smiles.startswith("#"):
-            label = name = rest[0].strip() if rest else smiles
-            copy = 2
-            while name in systems:
-                name, copy = f"{label} {copy}", copy + 1
-            systems[name] = (smiles, "mmff94", None)
-    if not systems:
-        raise SystemExit(f"'{path}' names no molecule: write a SMILES and a name on each line")
-    return systems
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--json", type=Path, help="write all figures to this file")
@@ -248,7 +229,8 @@ def main() -> None:
 
     chosen = SYSTEMS
     if arguments.molecules:
-        chosen = read_molecules(arguments.molecules)
+        listed = read_molecules(arguments.molecules)
+        chosen = {name: (smiles, "mmff94", None) for name, smiles in listed.items()}
     if arguments.quick and not arguments.molecules:
         chosen = dict(list(chosen.items())[:4])
 

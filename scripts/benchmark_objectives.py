@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from molecule_list import read_molecules
 from rich.console import Console
 from rich.table import Table
 
@@ -54,8 +55,9 @@ REFERENCE_FRAMES = 10_000
 
 def main() -> None:
     arguments = parse_arguments()
+    molecules = read_molecules(arguments.molecules) if arguments.molecules else MOLECULES
     rows: list[dict[str, Any]] = []
-    for name, smiles in molecules(arguments.molecules).items():
+    for name, smiles in molecules.items():
         for seed in arguments.seeds:
             for row in benchmark(name, smiles, seed, arguments):
                 rows.append(row)
@@ -78,13 +80,6 @@ def parse_arguments() -> argparse.Namespace:
     if arguments.quick:
         arguments.seconds, arguments.evaluations = 15.0, 6e4
     return arguments
-
-
-def molecules(path: Path | None) -> dict[str, str]:
-    if path is None:
-        return MOLECULES
-    pairs = [line.split() for line in path.read_text().splitlines() if line.strip()]
-    return {pair[-1]: pair[0] for pair in pairs}
 
 
 def benchmark(name: str, smiles: str, seed: int, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

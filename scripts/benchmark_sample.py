@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import openmm
 import torch
+from molecule_list import read_molecules
 from openmm import unit
 from pymbar import timeseries
 from rich.console import Console
@@ -48,8 +49,9 @@ LEAST_POPULATION = 0.01
 
 def main() -> None:
     arguments = parse_arguments()
+    molecules = read_molecules(arguments.molecules) if arguments.molecules else MOLECULES
     rows = []
-    for name, smiles in molecules(arguments.molecules).items():
+    for name, smiles in molecules.items():
         print(f"{name}: {smiles}", flush=True)
         rows.append({"name": name, **benchmark(smiles, arguments)})
         if arguments.json:
@@ -65,13 +67,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true", help="a sixth of the budgets, a shorter reference")
     return parser.parse_args()
-
-
-def molecules(path: Path | None) -> dict[str, str]:
-    if path is None:
-        return MOLECULES
-    pairs = [line.split() for line in path.read_text().splitlines() if line.strip()]
-    return {pair[-1]: pair[0] for pair in pairs}
 
 
 def benchmark(smiles: str, arguments: argparse.Namespace) -> dict[str, Any]:
