@@ -24,7 +24,7 @@ STARTED = time.monotonic()
 EXIT_FAULT, EXIT_BAD_INPUT, EXIT_NOT_CONVERGED = 1, 2, 3
 
 # Written out, since the register of models needs the slow imports; a test compares the two.
-MODELS = "flow, flow-likelihood, vae, vae-energy, gan, wgan, wgan-gp, domain-adversarial"
+MODELS = "flow, flow-likelihood, autoencoder, vae, vae-energy, gan, wgan, wgan-gp, domain-adversarial"
 
 app = typer.Typer(
     add_completion=False,

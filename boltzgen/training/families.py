@@ -10,12 +10,19 @@ from pydantic import BaseModel
 
 from boltzgen.coordinates.internal import MolecularCoordinates
 from boltzgen.errors import InputError
+from boltzgen.models.autoencoder import Autoencoder, AutoencoderConfig
 from boltzgen.models.domain_adversarial import DomainAdversarialConfig, DomainAdversarialModel
 from boltzgen.models.flow import FlowConfig, FlowModel
 from boltzgen.models.gan import AdversarialModel, GanConfig, WganConfig, WganGpConfig
 from boltzgen.models.model import Internal, Model
 from boltzgen.models.vae import VAEConfig, VariationalAutoencoder
 from boltzgen.objectives.likelihood import negative_log_likelihood
+from boltzgen.training.autoencoding import (
+    autoencoder_figures,
+    autoencoder_stages,
+    elbo_on_frames,
+    vae_energy_stages,
+)
 from boltzgen.training.config import Objective, TrainingConfig
 from boltzgen.training.games import (
     adversarial_figures,
@@ -24,7 +31,7 @@ from boltzgen.training.games import (
     domain_figures,
 )
 from boltzgen.training.materials import Materials, StageBuilder, on_frames
-from boltzgen.training.recipes import elbo_on_frames, stages, vae_energy_stages
+from boltzgen.training.recipes import stages
 from boltzgen.training.trainer import Stage
 
 Figures = dict[str, float]
@@ -65,6 +72,7 @@ def _likelihood(model: FlowModel, frames: Internal, progress: float, generator: 
 FAMILIES: dict[str, Family] = {
     "flow": Family(FlowConfig, FlowModel, _flow_stages, "energy", objectives=get_args(Objective)),
     "flow-likelihood": Family(FlowConfig, FlowModel, on_frames(_likelihood, "likelihood"), "frames"),
+    "autoencoder": Family(AutoencoderConfig, Autoencoder, autoencoder_stages, "frames", autoencoder_figures),
     "vae": Family(VAEConfig, VariationalAutoencoder, on_frames(elbo_on_frames, "ELBO"), "frames"),
     "vae-energy": Family(VAEConfig, VariationalAutoencoder, vae_energy_stages, "energy"),
     "gan": Family(GanConfig, AdversarialModel, adversarial_stages, "frames", adversarial_figures),

@@ -4,21 +4,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Internal
-from boltzgen.models.vae import VariationalAutoencoder
 from boltzgen.objectives.annealed import model_samples, resampled, trust_region_step
-from boltzgen.objectives.elbo import beta_schedule, elbo_loss, extended_reverse_kl
 from boltzgen.objectives.likelihood import negative_log_likelihood
 from boltzgen.objectives.mass_covering import Bootstrap, PrioritisedBuffer, bootstrap_loss
 from boltzgen.objectives.reverse_kl import reverse_kl
 from boltzgen.objectives.walkers import Proposals, Walkers, walker_likelihood
 from boltzgen.training.config import Objective, TrainingConfig
-from boltzgen.training.materials import Materials, batch
+from boltzgen.training.materials import batch
 from boltzgen.training.trainer import Loss, Stage
 
 
@@ -190,42 +187,3 @@ def annealed_stages(
         Stage("hot reverse KL", share * settings.hot_share, config.learning_rate, hot, steady_from=1.0),
         Stage("cooling", share * (1.0 - settings.hot_share), config.learning_rate, cooling, steady_from=1.0),
     ]
-
-
-def elbo_on_frames(
-    model: VariationalAutoencoder, frames: Internal, progress: float, generator: torch.Generator
-) -> Tensor:
-    """Minus the bound that ``model.config`` asks for, its latent terms coming in over the warm-up."""
-    config = model.config
-    beta = beta_schedule(progress, config.beta_warmup_share)
-    return elbo_loss(model, frames, generator, config.importance_samples, beta)
-
-
-def vae_energy_stages(
-    model: VariationalAutoencoder, materials: Materials, config: TrainingConfig
-) -> list[Stage]:
-    """The bound on thermal frames as a warm-up, then reverse KL on (x, z), started hot and annealed."""
-    target, frames, generator = materials.target, materials.frames, materials.generator
-    schedule = inverse_temperature_schedule(config)
-
-    def bound(progress: float) -> Loss:
-        assert frames is not None
-        drawn = batch(frames, config.batch_size, generator)
-        return Loss(elbo_on_frames(model, drawn, progress, generator))
-
-    def loss(progress: float) -> Loss:
-        value, info = extended_reverse_kl(
-            model, target, config.batch_size, generator, schedule(progress), config.drop_fraction
-        )
-        return Loss(value, info.log_weights, info.n_dropped)
-
-    main = Stage(
-        "extended reverse KL",
-        1.0 - config.warmup_share,
-        config.learning_rate,
-        loss,
-        steady_from=config.anneal_share,
-    )
-    if frames is None or config.warmup_share == 0:
-        return [main]
-    return [Stage("ELBO", config.warmup_share, config.warmup_learning_rate, bound), main]
