@@ -19,6 +19,8 @@ from torch import Tensor
 from boltzgen.errors import EvaluationError
 from boltzgen.flows.conditioners import Conditioner, TorsionFeatures
 from boltzgen.flows.layer_code import layer_source
+from boltzgen.flows.product_code import product_source
+from boltzgen.flows.products import product
 from boltzgen.flows.spline_code import spline_source
 from boltzgen.native.language import SCALARS
 from boltzgen.native.library import can_compile, load_libraries
@@ -59,7 +61,7 @@ def _available(dtype: torch.dtype) -> bool:
     if not can_compile():
         return False
     try:
-        _layers(dtype)
+        load_libraries([layer_source(dtype), product_source(dtype)])  # side by side
     except EvaluationError as error:
         warnings.warn(f"flows run uncompiled, several times slower: {error}", stacklevel=2)
         return False
@@ -170,7 +172,7 @@ class _Affine(torch.autograd.Function):
 
 
 class _Conditioned(torch.autograd.Function):
-    """Features, perceptron: the matrix products are torch's, what stands between them is ours."""
+    """Features, perceptron. Weight gradients, sums over the batch, are torch's products."""
 
     @staticmethod
     def forward(ctx, torsions, stiff, kept, folded, fold, kept_stiff, bias, last, *network):  # type: ignore[override]
@@ -189,7 +191,7 @@ class _Conditioned(torch.autograd.Function):
         )
         layers, inside = [made], []
         for depth, (weight, offset) in enumerate(zip(network[::2], network[1::2], strict=True)):
-            z = weight @ layers[-1]
+            z = product(weight, layers[-1])
             hidden = torch.empty_like(z)
             library.activate(
                 len(z),
@@ -202,7 +204,7 @@ class _Conditioned(torch.autograd.Function):
             layers.append(hidden)
             inside.append(z)
         ctx.save_for_backward(torsions, stiff, last, *network[::2], *layers, *inside)
-        return torch.addmm(bias[:, None], last, layers[-1])
+        return product(last, layers[-1], bias)
 
     @staticmethod
     @_first_derivative
@@ -217,7 +219,7 @@ class _Conditioned(torch.autograd.Function):
         by_bias = by_raw.sum(1) if learns else None
         by_last = by_raw @ layers[-1].t() if learns else None
         by_network: list[Tensor | None] = []
-        by_hidden = last.t() @ by_raw
+        by_hidden = product(last.t(), by_raw)
         for index in reversed(range(depth)):
             z = inside[index]
             by_z, by_offset = torch.empty_like(z), z.new_empty(len(z))
@@ -226,7 +228,7 @@ class _Conditioned(torch.autograd.Function):
             )
             by_network = [by_z @ layers[index].t() if learns else None, by_offset, *by_network]
             through = weights[index].t()
-            by_hidden = torch.addmm(by_hidden, through, by_z) if index else through @ by_z
+            by_hidden = product(through, by_z, added=by_hidden if index else None)
         by_torsions, by_stiff = torch.zeros_like(torsions), torch.zeros_like(stiff)
         library.features_gradient(
             *ctx.counts,
