@@ -47,6 +47,9 @@ ReleaseConstraints = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random number.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the run's files.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run that was cut short in the folder --out.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else there.")]
 
 
@@ -82,11 +85,15 @@ def sample(
     reference: Annotated[
         Path | None, typer.Option(help="Folder of an ensemble for a model that learns from frames.")
     ] = None,
+    refine: Annotated[
+        str, typer.Option(help="auto or off: better poor samples of a flow in the time that is left.")
+    ] = "auto",
     release_constraints: ReleaseConstraints = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be sampled, and about how long it takes.")
     ] = False,
     out: Out = None,
+    resume: Resume = False,
     as_json: Json = False,
 ) -> None:
     """Train a model on the molecule's energy, sample it, weigh the samples, report."""
@@ -107,13 +114,14 @@ def sample(
             reference=reference,
             release_constraints=release_constraints,
             training=training_config(objective),
+            refine=refine,
         )
         if dry_run:
             from boltzgen.workflows.plan import plan
 
             planned = plan(config, Stopwatch(line.show, STARTED))
         else:
-            summary = _run(config, out, line)
+            summary = _run(config, out, line, resume)
     if not dry_run:
         _finish(summary, out, as_json)
     elif as_json:
@@ -126,13 +134,14 @@ def sample(
 def train(
     config: Annotated[Path, typer.Argument(help="A TOML file like the config.toml of a run's folder.")],
     out: Out = None,
+    resume: Resume = False,
     as_json: Json = False,
 ) -> None:
     """The same as sample, from a file."""
     with ProgressLine(Console(stderr=True), STARTED) as line:
         from boltzgen.workflows.config import read_config
 
-        summary = _run(read_config(config), out, line)
+        summary = _run(read_config(config), out, line, resume)
     _finish(summary, out, as_json)
 
 
@@ -259,12 +268,14 @@ def systems() -> None:
     print_systems(Console(), {name: describe_system(name) for name in system_names()})
 
 
-def _run(config: SampleConfig, out: Path | None, line: ProgressLine) -> dict[str, Any]:
+def _run(config: SampleConfig, out: Path | None, line: ProgressLine, resume: bool) -> dict[str, Any]:
+    if resume and out is None:
+        raise InputError("--resume goes on with a run in a folder: name it with --out.")
     from boltzgen.workflows.sample import run_sample
 
     watch = Stopwatch(line.show, STARTED)
     watch.seconds["start-up"] = watch.elapsed
-    return run_sample(config, out, watch=watch).summary()
+    return run_sample(config, out, watch=watch, resume=resume).summary()
 
 
 def _finish(summary: dict[str, Any], out: Path | None, as_json: bool) -> None:

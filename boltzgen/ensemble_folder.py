@@ -24,7 +24,8 @@ from boltzgen.sampling.importance import Estimate, WeightStatistics
 ARRAYS, MOLECULE, SUMMARY = "ensemble.npz", "molecule.json", "summary.json"
 CONFORMERS, TRAJECTORY, TOPOLOGY = "conformers.sdf", "trajectory.dcd", "topology.pdb"
 MODEL, CONFIG, REPORT = "model.safetensors", "config.toml", "report.html"
-RUN_FILES = (ARRAYS, MOLECULE, SUMMARY, CONFORMERS, TRAJECTORY, TOPOLOGY, MODEL, CONFIG, REPORT)
+CHECKPOINT = "checkpoint.pt"  # of a training under way or cut short; a finished run has none
+RUN_FILES = (ARRAYS, MOLECULE, SUMMARY, CONFORMERS, TRAJECTORY, TOPOLOGY, MODEL, CONFIG, REPORT, CHECKPOINT)
 ENSEMBLE_FILES = (ARRAYS, MOLECULE, SUMMARY, CONFORMERS, TRAJECTORY, TOPOLOGY)
 MOST_TRAJECTORY_FRAMES = 10_000
 

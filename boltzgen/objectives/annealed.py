@@ -22,7 +22,7 @@ from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Internal
 from boltzgen.sampling.importance import log_importance_weights, systematic_resample
-from boltzgen.sampling.refinement import EnergyTarget
+from boltzgen.sampling.latent import EnergyTarget
 
 CHUNK = 4096
 BISECTIONS = 30

@@ -27,7 +27,7 @@ from boltzgen.sampling.annealed import (
     Annealing,
     Stage,
 )
-from boltzgen.sampling.refinement import EnergyTarget, LatentDensities
+from boltzgen.sampling.latent import EnergyTarget, LatentDensities
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,8 @@ def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     if "trained_on" in summary:
         rows.append(("model", f"{summary['model']}, trained on {summary['trained_on']}"))
     rows.append(("effective samples", share) if known else ("samples", f"{n}, not weighted"))
+    if refinement := summary.get("refinement"):
+        rows.append(("refinement", _refinement_text(refinement)))
     rows += [(name, f"{value:.4g}") for name, value in summary.get("model_figures", {}).items()]
     if "log_Z" in summary:  # dynamics and models without a density have no free energy
         rows += [("Pareto-k", f"{summary['pareto_k']:.2f}"), ("free energy", in_kcal("free_energy"))]
@@ -157,6 +159,13 @@ def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("energy evaluations", f"{summary['n_energy_evaluations']:,}"),
         ("seconds", f"{summary['wall_seconds']['total']:.0f}"),
     ]
+
+
+def _refinement_text(refinement: dict[str, Any]) -> str:
+    how = f"{refinement['proposals']} proposals thinned"
+    if refinement["stages"]:
+        how += f" after {refinement['stages']} stages of annealing"
+    return f"from {100 * refinement['share_before']:.1f} %: {how} in {refinement['seconds']:.0f} s"
 
 
 def _conformer_table(conformers: list[dict[str, Any]]) -> Table:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -24,7 +23,6 @@ from torch import Tensor
 
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel
-from boltzgen.models.model import Internal
 from boltzgen.sampling.annealed import TUNING_ROUNDS, Annealing, Stage
 from boltzgen.sampling.importance import (
     WeightStatistics,
@@ -33,6 +31,7 @@ from boltzgen.sampling.importance import (
     log_mean_weight,
     pareto_k,
 )
+from boltzgen.sampling.latent import EnergyTarget, LatentDensities
 from boltzgen.sampling.thinning import thin, thinned_share
 
 CHUNK = 4096
@@ -45,13 +44,6 @@ CHEAP = 0.5  # of the time left: a thinning that needs no more is not compared w
 MARGIN = 1.5
 RESERVE = 0.9  # of the time left, for a plan
 LEAST_THINNED = 10  # pilot particles that must be left for a forecast
-
-
-@runtime_checkable
-class EnergyTarget(Protocol):
-    """What refinement needs of a target: reduced energies that can be differentiated."""
-
-    def reduced_energy(self, x: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -88,39 +80,6 @@ class RefinedSamples:
     def log_prob(self) -> Float[Tensor, " samples"]:
         """−u − log w: what stands for log q in an ensemble, so that weights come out as they are here."""
         return -self.reduced_energies.double() - self.log_weights
-
-
-class LatentDensities:
-    """log base(z) and log p̃(g(z)) |∂g/∂z| of latent points z = [torsions, stiff coordinates] of a flow g.
-
-    p̃ = exp(−u) in the measure of ``coordinates/internal.py``, so that weights have the mean Z; it is zero
-    where the coordinates do not contain g(z).
-    """
-
-    def __init__(self, model: FlowModel, target: EnergyTarget) -> None:
-        self.model, self.target = model, target
-        self.n_torsions = model.coordinates.n_torsions
-        self.evaluations = 0
-
-    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        self.evaluations += len(z)
-        latent = self.latent(z)
-        _, x, log_q = self.model.decode(latent)
-        log_base = self.model.latent_log_prob(latent)
-        log_target = log_base - log_q - self.target.reduced_energy(x)
-        return log_base, torch.where(self.model.coordinates.contains(x.detach()), log_target, -math.inf)
-
-    def latent(self, z: Tensor) -> Internal:
-        return Internal(z[:, : self.n_torsions], z[:, self.n_torsions :])
-
-    def sample(self, n: int, generator: torch.Generator | None) -> Tensor:
-        """``n`` latent points of the base."""
-        return torch.cat(tuple(self.model.sample_latent(n, generator)), dim=1)
-
-    def wrap(self, z: Tensor) -> Tensor:
-        """Torsions back into [−π, π)."""
-        torsions, stiff = self.latent(z)
-        return torch.cat((torch.remainder(torsions + math.pi, 2 * math.pi) - math.pi, stiff), dim=1)
 
 
 class WeightedLatents:
@@ -245,9 +204,10 @@ def _chosen(
     annealing = Annealing(densities, wrap=densities.wrap)
     for stage_loss in STAGE_LOSSES:
         each = GRADIENT_COST * annealing.n_leapfrog * plain.seconds_each  # seconds of a stage
-        most_stages = int(RESERVE * max(end - monotonic(), 0.0) / (n * each))
-        plan_seconds = PLAN_PARTICLES * (TUNING_ROUNDS + most_stages) * each
-        if most_stages < 1 or monotonic() + plan_seconds > pilots_end:
+        in_run = RESERVE * (end - monotonic()) / (n * each)
+        in_plan = (pilots_end - monotonic()) / (PLAN_PARTICLES * each) - TUNING_ROUNDS
+        most_stages = int(min(in_run, in_plan))
+        if most_stages < 1:
             break
         start = densities.sample(PLAN_PARTICLES, generator)
         schedule = annealing.plan(start, stage_loss, generator, most_stages)

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from boltzgen.errors import EvaluationError, InputError
 from boltzgen.sampling.importance import effective_sample_size
 from boltzgen.training.config import TrainingConfig
+from boltzgen.training.snapshot import Snapshots
 
 WINDOW_BATCHES = 16
 MAX_BAD_STEPS = 50
@@ -94,6 +96,14 @@ class WeightAverage:
             parameter.copy_(self.averages[name])
 
 
+@dataclass(frozen=True)
+class Reserve:
+    """Seconds that training leaves unused where its ESS share at half-time is below ``ess_fraction``."""
+
+    seconds: float
+    ess_fraction: float
+
+
 class _Clock:
     """Fraction of the budget used: by wall time, or by steps where a number of steps is fixed."""
 
@@ -104,13 +114,23 @@ class _Clock:
         self.total = float(config.max_steps or config.budget_seconds or 0.0)
         self.by_steps = config.max_steps is not None
 
+    @property
+    def elapsed(self) -> float:
+        """Wall seconds, those before a resumption included."""
+        return time.monotonic() - self.start
+
     def used(self, step: int) -> float:
-        spent = step if self.by_steps else time.monotonic() - self.start
+        spent = step if self.by_steps else self.elapsed
         return min(spent / self.total, 1.0)
 
     def seconds_left(self, step: int) -> float:
-        elapsed, used = time.monotonic() - self.start, self.used(step)
+        elapsed, used = self.elapsed, self.used(step)
         return elapsed * (1.0 - used) / max(used, 1e-9) if self.by_steps else self.total - elapsed
+
+    def leave(self, seconds: float) -> None:
+        """Make the budget shorter by ``seconds``, where it is one of wall time."""
+        if not self.by_steps:
+            self.total = max(self.total - seconds, 1e-3)
 
     def shorten(self, used: float, remaining: float) -> None:
         """Make ``remaining`` of the original budget the rest of it, counted from the fraction ``used``."""
@@ -158,84 +178,148 @@ def train(
     stages: Sequence[Stage],
     config: TrainingConfig,
     report: Callable[[Progress], None] = lambda progress: None,
+    snapshots: Snapshots | None = None,
+    reserve: Reserve | None = None,
 ) -> TrainingResult:
     """Run ``stages`` one after the other within the budget; leaves the averaged parameters in ``model``.
 
-    A step whose gradient is not finite changes nothing and is counted. Raises ``EvaluationError`` after
-    50 such steps in a row.
+    With ``snapshots`` the state is written every so often, and training goes on from what was written. A step
+    whose gradient is not finite changes nothing and is counted. Raises ``EvaluationError`` after 50 such
+    steps in a row.
     """
-    result = TrainingResult()
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        return result  # a single atom: nothing to learn
-    clock = _Clock(config)
-    stage_start = 0.0
-    total_share = sum(stage.share for stage in stages)
-    for stage in stages:
-        stage_end = stage_start + stage.share / total_share
-        _run_stage(model, stage, stage_start, stage_end, clock, config, result, report)
-        stage_start = stage_end
-    result.seconds = time.monotonic() - clock.start
-    return result
+        return TrainingResult()  # a single atom: nothing to learn
+    training = _Training(model, stages, config, report, snapshots, reserve)
+    training.run()
+    return training.result
 
 
-def _run_stage(
-    model: nn.Module,
-    stage: Stage,
-    start: float,
-    end: float,
-    clock: _Clock,
-    config: TrainingConfig,
-    result: TrainingResult,
-    report: Callable[[Progress], None],
-) -> None:
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=stage.learning_rate, betas=stage.betas, fused=True)
-    average = WeightAverage(model, config.averaging)
-    window: deque[Tensor] = deque(maxlen=WINDOW_BATCHES)
-    plateau = _Plateau()
-    bad_in_a_row = 0
-    while (used := clock.used(result.steps)) < end or not average.steps:
-        progress = min((used - start) / (end - start), 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = stage.learning_rate * _learning_rate_factor(progress, average.steps)
+class _Training:
+    """One run of the loop: the stages and how far it has come."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        stages: Sequence[Stage],
+        config: TrainingConfig,
+        report: Callable[[Progress], None],
+        snapshots: Snapshots | None,
+        reserve: Reserve | None,
+    ) -> None:
+        self.model, self.stages, self.config, self.report = model, stages, config, report
+        self.snapshots, self.reserve = snapshots, reserve
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.result = TrainingResult()
+        self.clock = _Clock(config)
+        self.index = 0
+        self._enter_stage()
+
+    def run(self) -> None:
+        saved = None if self.snapshots is None else self.snapshots.read()
+        if saved is not None:
+            self._restore(saved)
+        total_share = sum(stage.share for stage in self.stages)
+        while self.index < len(self.stages):
+            start = sum(stage.share for stage in self.stages[: self.index]) / total_share
+            end = sum(stage.share for stage in self.stages[: self.index + 1]) / total_share
+            self._run_stage(self.stages[self.index], start, end)
+            self.index += 1
+            if self.index < len(self.stages):
+                self._enter_stage()
+        self.result.seconds = self.clock.elapsed
+
+    def _enter_stage(self) -> None:
+        stage = self.stages[self.index]
+        self.optimizer = torch.optim.Adam(
+            self.parameters, lr=stage.learning_rate, betas=stage.betas, fused=True
+        )
+        self.average = WeightAverage(self.model, self.config.averaging)
+        self.window: deque[Tensor] = deque(maxlen=WINDOW_BATCHES)
+        self.plateau = _Plateau()
+        self.bad_in_a_row = 0
+
+    def _run_stage(self, stage: Stage, start: float, end: float) -> None:
+        while (used := self.clock.used(self.result.steps)) < end or not self.average.steps:
+            if self.snapshots is not None and self.snapshots.due(used):
+                self.snapshots.write(used, self._state())
+            progress = min((used - start) / (end - start), 1.0)
+            loss = self._step(stage, progress)
+            if loss.log_weights is not None:
+                self.window.append(loss.log_weights)
+            if self.result.steps % WINDOW_BATCHES == 0:
+                self._look(stage, progress, used, end - start, float(loss.value.detach()))
+        self.average.copy_to(self.model)
+
+    def _step(self, stage: Stage, progress: float) -> Loss:
+        for group in self.optimizer.param_groups:
+            group["lr"] = stage.learning_rate * _learning_rate_factor(progress, self.average.steps)
         loss = stage.loss(progress)
-        optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         sound = bool(torch.isfinite(loss.value))
         if sound:
             loss.value.backward()
-            sound = bool(torch.isfinite(nn.utils.clip_grad_norm_(parameters, config.gradient_norm)))
-        result.steps += 1
-        result.n_dropped += loss.n_dropped
+            norm = nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_norm)
+            sound = bool(torch.isfinite(norm))
+        self.result.steps += 1
+        self.result.n_dropped += loss.n_dropped
         if sound:
-            optimizer.step()
-            average.update(model)
-            bad_in_a_row = 0
-        else:
-            result.n_bad_steps += 1
-            bad_in_a_row += 1
-            if bad_in_a_row == MAX_BAD_STEPS:
-                raise EvaluationError(
-                    f"training diverged: {MAX_BAD_STEPS} gradients in a row were not finite in stage"
-                    f" '{stage.name}'; lower the learning rate or raise the starting temperature"
-                )
-        if loss.log_weights is not None:
-            window.append(loss.log_weights)
-        if result.steps % WINDOW_BATCHES == 0:
-            summary = _window_summary(window) if window else None
-            seconds = time.monotonic() - clock.start
-            if summary:
-                result.history.append((seconds, result.steps, *summary))
-                if progress > stage.steady_from and plateau.reached(*summary):
-                    clock.shorten(used, COOL_DOWN * (end - start))
-                    result.plateau = True
-            report(
-                Progress(
-                    stage.name,
-                    used,
-                    clock.seconds_left(result.steps),
-                    result.steps,
-                    float(loss.value.detach()),
-                    *(summary or (None, None)),
-                )
+            self.optimizer.step()
+            self.average.update(self.model)
+            self.bad_in_a_row = 0
+            return loss
+        self.result.n_bad_steps += 1
+        self.bad_in_a_row += 1
+        if self.bad_in_a_row == MAX_BAD_STEPS:
+            raise EvaluationError(
+                f"training diverged: {MAX_BAD_STEPS} gradients in a row were not finite in stage"
+                f" '{stage.name}'; lower the learning rate or raise the starting temperature"
             )
-    average.copy_to(model)
+        return loss
+
+    def _look(self, stage: Stage, progress: float, used: float, width: float, loss: float) -> None:
+        """Judge the last batches, end what no longer gains, tell whoever watches."""
+        summary = _window_summary(self.window) if self.window else None
+        if summary:
+            self.result.history.append((self.clock.elapsed, self.result.steps, *summary))
+            if self.reserve is not None and used > 0.5:
+                if summary[0] < self.reserve.ess_fraction:
+                    self.clock.leave(self.reserve.seconds)
+                self.reserve = None
+            if progress > stage.steady_from and self.plateau.reached(*summary):
+                self.clock.shorten(used, COOL_DOWN * width)
+                self.result.plateau = True
+        seconds_left = self.clock.seconds_left(self.result.steps)
+        self.report(
+            Progress(stage.name, used, seconds_left, self.result.steps, loss, *(summary or (None, None)))
+        )
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "stage": self.index,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "averages": self.average.averages,
+            "average_steps": self.average.steps,
+            "window": list(self.window),
+            "plateau": {"seen": self.plateau.seen, "told": self.plateau.told},
+            "bad_in_a_row": self.bad_in_a_row,
+            "clock": {"elapsed": self.clock.elapsed, "total": self.clock.total},
+            "reserve_pending": self.reserve is not None,
+            "result": vars(self.result),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.index = state["stage"]
+        self.model.load_state_dict(state["model"])
+        self._enter_stage()
+        self.optimizer.load_state_dict(state["optimizer"])
+        for name, value in state["averages"].items():
+            self.average.averages[name].copy_(value)
+        self.average.steps = state["average_steps"]
+        self.window.extend(weights.to(self.parameters[0].device) for weights in state["window"])
+        self.plateau.seen, self.plateau.told = state["plateau"]["seen"], state["plateau"]["told"]
+        self.bad_in_a_row = state["bad_in_a_row"]
+        self.clock.start = time.monotonic() - state["clock"]["elapsed"]
+        self.clock.total = state["clock"]["total"]
+        self.reserve = self.reserve if state["reserve_pending"] else None
+        self.result = TrainingResult(**state["result"])

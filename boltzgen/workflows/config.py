@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -21,7 +21,9 @@ class SampleConfig(BaseModel):
     """One run, whole: what ``config.toml`` of its folder holds.
 
     ``model``: a family of ``training/families.py``, with ``model_settings`` as its schema has them.
-    ``reference``: the folder of an ensemble that a model which learns from frames is trained on.
+    ``reference``: the folder of an ensemble that a model which learns from frames is trained on. ``refine``:
+    a flow's samples of which less than ``refine_share`` are effective are refined in what is left of the
+    budget.
     """
 
     # Settings of models begin with "model_", which pydantic would keep for itself.
@@ -37,6 +39,8 @@ class SampleConfig(BaseModel):
     budget_seconds: float | None = None
     device: str = "auto"
     reference: Path | None = None
+    refine: Literal["auto", "off"] = "auto"
+    refine_share: float = Field(default=0.5, gt=0.0, lt=1.0)
     frames: FramesConfig = FramesConfig()
     model: str = "flow"
     model_settings: dict[str, Any] = Field(default_factory=dict, validate_default=True)

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 
 from boltzgen.ensemble import Ensemble
-from boltzgen.ensemble_folder import CONFIG, MODEL, REPORT, require_free_folder, write_whole
+from boltzgen.ensemble_folder import CHECKPOINT, CONFIG, MODEL, REPORT, write_whole
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.report.page import report_page
 from boltzgen.sampling.frames import thermal_dynamics
 from boltzgen.training.checkpoint import save_model
 from boltzgen.training.families import family
 from boltzgen.training.materials import Materials
+from boltzgen.training.snapshot import Snapshots, fingerprint
 from boltzgen.training.trainer import Progress, TrainingResult, train
 from boltzgen.workflows.config import SampleConfig, config_toml, require_sane, validated, whole_budget
 from boltzgen.workflows.drawing import density_kind, draw
@@ -24,6 +25,8 @@ from boltzgen.workflows.given_reference import reference_positions
 from boltzgen.workflows.judging import main_conformers, training_history, verdict
 from boltzgen.workflows.preparation import Preparation, internal_frames, prepare, select_device
 from boltzgen.workflows.progress import Report, StageProgress, Stopwatch, silent
+from boltzgen.workflows.refining import refined, reserve
+from boltzgen.workflows.resuming import clear_checkpoint, is_finished, require_folder
 from boltzgen.workflows.versions import package_versions
 
 LEAST_TRAINING_SHARE = 0.2
@@ -42,6 +45,7 @@ def sample(
     model: str = "flow",
     model_settings: Mapping[str, Any] | None = None,
     reference: str | Path | None = None,
+    refine: str = "auto",
     out: str | Path | None = None,
     report: Report = silent,
 ) -> Ensemble:
@@ -51,7 +55,8 @@ def sample(
     ``forcefield`` and ``solvent`` default to MMFF94 in vacuum, for peptides and named systems to their own.
     ``model`` is a family by name (``training/families.py``), ``model_settings`` are of its schema; a model
     that learns from frames is given those of the folder ``reference``, or else of the run's own replica
-    exchange.
+    exchange. ``refine``: "auto" betters a flow's samples in what is left of the budget where less than half
+    of them are effective; "off" leaves them as the model makes them.
     With ``out`` the run's files are written to that folder. Raises InputError on bad input. A run that did
     not converge says so in ``ensemble.metadata["converged"]`` and ``["warnings"]``.
     """
@@ -68,6 +73,7 @@ def sample(
         model=model,
         model_settings=dict(model_settings or {}),
         reference=reference,
+        refine=refine,
     )
     return run_sample(config, out, report)
 
@@ -77,28 +83,41 @@ def run_sample(
     out: str | Path | None = None,
     report: Report = silent,
     watch: Stopwatch | None = None,
+    resume: bool = False,
 ) -> Ensemble:
-    """The recipe. ``watch`` may have been started earlier, so that start-up counts against the budget."""
+    """The recipe. ``watch`` may have been started earlier, so that start-up counts against the budget.
+
+    With ``resume`` a run that was cut short goes on from the last checkpoint in its folder ``out``; what a
+    finished one wrote is returned as it is.
+    """
     watch = watch or Stopwatch(report)
     require_sane(config)
-    folder = require_free_folder(out) if out is not None else None
+    folder = None if out is None else require_folder(out, config, resume)
+    if folder is not None and is_finished(folder):
+        return Ensemble.load(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
         prepared = prepare(config, generator, watch)
         materials, trained_on = _materials(config, prepared, generator)
-        training = _train(config, prepared, materials, watch)
+        snapshots = None
         if folder is not None:
             write_whole(folder / CONFIG, lambda path: path.write_text(config_toml(config)))
+            origin = fingerprint(prepared.model, prepared.frames.positions)
+            snapshots = Snapshots(folder / CHECKPOINT, generator, origin)
+        training = _train(config, prepared, materials, watch, snapshots)
+        if folder is not None:
             write_whole(folder / MODEL, lambda path: save_model(prepared.model, path, config.model))
         molecule = prepared.system.molecule
         ensemble = draw(prepared.model, prepared.target, molecule, config.n_samples, generator, watch)
-    facts = _run_facts(config, prepared, training, materials)
+        ensemble, refinement = refined(ensemble, config, prepared, generator, watch)
+    facts = _run_facts(config, prepared, training, materials) | refinement
     facts["trained_on"] = trained_on
     ensemble = _judged(ensemble, config, prepared, facts, watch)
     if folder is not None:
         ensemble.save(folder)
         write_whole(folder / REPORT, lambda path: path.write_text(report_page(ensemble), encoding="utf-8"))
+        clear_checkpoint(folder)
     return ensemble
 
 
@@ -119,7 +138,11 @@ def _materials(
 
 
 def _train(
-    config: SampleConfig, prepared: Preparation, materials: Materials, watch: Stopwatch
+    config: SampleConfig,
+    prepared: Preparation,
+    materials: Materials,
+    watch: Stopwatch,
+    snapshots: Snapshots | None,
 ) -> TrainingResult:
     model, settings = prepared.model, config.training
     if settings.max_steps is None and settings.budget_seconds is None:
@@ -135,7 +158,7 @@ def _train(
 
     with watch.stage("training"):
         stages = family(config.model).stages(model, materials, settings)
-        return train(model, stages, settings, relay)
+        return train(model, stages, settings, relay, snapshots, reserve(config, prepared))
 
 
 def _walkers(config: SampleConfig, prepared: Preparation, generator: torch.Generator) -> Walkers:

@@ -84,7 +84,7 @@ def test_a_fair_model_is_thinned_to_the_share_asked_for(model, clock):
 def test_a_poor_model_is_annealed(model, clock):
     target, generator = ToyTarget(2.0, 1.5), torch.Generator().manual_seed(2)
     clock(target)
-    refined = refine(model, target, 1000, generator, seconds=600.0)
+    refined = refine(model, target, 1000, generator, seconds=400.0)
     assert refined.info.stages > 1
     assert 0.3 < refined.info.acceptance < 1.0
     assert refined.info.share_before < 0.02

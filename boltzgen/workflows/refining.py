@@ -1,0 +1,91 @@
+"""Refinement within a run: when it is needed, how much time it has, and what it says afterwards."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from boltzgen.ensemble import Ensemble
+from boltzgen.models.flow import FlowModel
+from boltzgen.sampling.refinement import refine
+from boltzgen.training.trainer import Reserve
+from boltzgen.workflows.config import SampleConfig, whole_budget
+from boltzgen.workflows.preparation import Preparation
+from boltzgen.workflows.progress import StageProgress, Stopwatch
+
+MOST_RESERVE = 0.15  # of a run's budget
+PROPOSALS = 20.0  # a sample, that the reserve pays for
+ATOMS_PER_SECOND = 500_000.0  # a flow's samples a second, times their atoms, on two cores
+WRITING = 2.0  # seconds after the samples: verdict and files
+LEAST_SECONDS = 0.5
+
+
+def refines(config: SampleConfig, prepared: Preparation) -> bool:
+    """Whether this run may be refined: it is to end by time, and its model has an exact density.
+
+    A run of fixed steps is to come out the same each time, which what fits into a time does not.
+    """
+    by_time = config.training.max_steps is None or config.budget_seconds is not None
+    return config.refine == "auto" and by_time and isinstance(prepared.model, FlowModel)
+
+
+def reserve(config: SampleConfig, prepared: Preparation) -> Reserve | None:
+    """What training leaves for refinement where the model is poor at its half-time."""
+    if not refines(config, prepared):
+        return None
+    n_atoms = prepared.target.n_atoms
+    needed = PROPOSALS * config.n_samples * n_atoms / ATOMS_PER_SECOND
+    seconds = min(needed, MOST_RESERVE * whole_budget(config, n_atoms))
+    return Reserve(seconds, config.refine_share)
+
+
+def refined(
+    ensemble: Ensemble,
+    config: SampleConfig,
+    prepared: Preparation,
+    generator: torch.Generator,
+    watch: Stopwatch,
+) -> tuple[Ensemble, dict[str, Any]]:
+    """``ensemble`` of the model's samples, or better ones where they are poor and time is left.
+
+    The second is for the summary: the model's own share of effective samples, and what refinement did.
+    """
+    share = ensemble.effective_sample_size_fraction if ensemble.has_density else None
+    facts: dict[str, Any] = {"model_effective_sample_size_fraction": share}
+    if share is None or share >= config.refine_share or not refines(config, prepared):
+        return ensemble, facts
+    budget = whole_budget(config, prepared.target.n_atoms)
+    seconds = budget - watch.elapsed - min(WRITING, MOST_RESERVE * budget)
+    if seconds < max(LEAST_SECONDS, 2.0 * watch.seconds["sampling"]):
+        return ensemble, facts
+    model = prepared.model
+    assert isinstance(model, FlowModel)
+
+    def relay(done: float) -> None:
+        watch.report(StageProgress("refinement", done))
+
+    with watch.stage("refinement", f"{100 * share:.1f} % of the samples are effective"):
+        found = refine(
+            model, prepared.target, config.n_samples, generator, config.refine_share, seconds, relay
+        )
+    info = found.info
+    better = Ensemble.from_samples(
+        ensemble.molecule,
+        found.positions.cpu(),
+        found.reduced_energies.cpu(),
+        found.log_prob.cpu(),
+        ensemble.temperature,
+    )
+    facts["refinement"] = {
+        "evaluations": info.evaluations,
+        "proposals": info.proposals,
+        "stages": info.stages,
+        "acceptance": None if math.isnan(info.acceptance) else info.acceptance,
+        "share_before": share,
+        "share_after": info.share_after,
+        "seconds": info.seconds,
+    }
+    return replace(better, statistics=found.statistics), facts

@@ -1,0 +1,151 @@
+"""Flexible molecules from their SMILES alone, beside replica exchange of the same wall time.
+
+    python scripts/benchmark_molecules.py [--molecules FILE.smi] [--names NAME ...] [--budget 600]
+        [--samples 10000] [--reference-picoseconds 400] [--seed 0] [--json FILE] [--quick]
+
+For each molecule (by default twelve of tests/molecules.smi with three soft torsions or more; MMFF94, vacuum,
+300 K): unclipped ESS share of the model's samples and after refinement, Pareto-k, conformers of at least 1 %
+in the reference that are reached, and the largest total variation of a torsion beside its null value (two
+halves of the reference). Effective samples a second are those of the whole run, training included, and those
+of batched replica exchange: its effective sample size over its own wall seconds, so that equal times are
+compared. The reference's sample size is that of its slowest torsion.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from molecule_list import read_molecules
+from rich.console import Console
+from rich.table import Table
+
+from boltzgen.errors import InputError, NotConvergedError
+from boltzgen.evaluation.metrics import mode_coverage, torsion_distances
+from boltzgen.evaluation.modes import find_states
+from boltzgen.systems import load_system
+from boltzgen.workflows.config import SampleConfig
+from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
+from boltzgen.workflows.sample import run_sample
+
+LIST = Path(__file__).parents[1] / "tests" / "molecules.smi"
+FLEXIBLE = (
+    "alanine-dipeptide", "ibuprofen", "aspirin", "glycine-neutral", "methyl-phosphate", "triethylamine",
+    "naproxen", "melatonin", "imipramine", "beta-glucose", "hydrochlorothiazide", "penicillin-G",
+)  # fmt: skip
+QUICK = ("glycine-neutral", "methyl-phosphate")
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    rows: list[dict[str, Any]] = []
+    for name, smiles in chosen_molecules(arguments).items():
+        print(f"{name}: {smiles}", flush=True)
+        try:
+            rows.append({"name": name, **benchmark(smiles, arguments)})
+        except (InputError, NotConvergedError) as error:
+            rows.append({"name": name, "smiles": smiles, "error": str(error)})
+        print(rows[-1], flush=True)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+    print_table(rows)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--molecules", type=Path, help="SMILES and name per line; all of them are run")
+    parser.add_argument("--names", nargs="+", help="only these of the list")
+    parser.add_argument("--budget", type=float, default=600.0, help="wall seconds for each molecule")
+    parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("--reference-picoseconds", type=float, default=400.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--quick", action="store_true", help="two small molecules, 30 s each, 20 ps")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.budget, arguments.reference_picoseconds = 30.0, 20.0
+    return arguments
+
+
+def chosen_molecules(arguments: argparse.Namespace) -> dict[str, str]:
+    listed = read_molecules(arguments.molecules or LIST)
+    names = arguments.names or (QUICK if arguments.quick else FLEXIBLE)
+    if arguments.molecules and not arguments.names:
+        return listed
+    if unknown := [name for name in names if name not in listed]:
+        raise SystemExit(f"'{unknown[0]}' is not in the list; it has {', '.join(listed)}")
+    return {name: listed[name] for name in names}
+
+
+def benchmark(smiles: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    config = SampleConfig(
+        molecule=smiles, n_samples=arguments.samples, seed=arguments.seed, budget_seconds=arguments.budget
+    )
+    ensemble = run_sample(config)
+    summary = ensemble.summary()
+    wall = summary["wall_seconds"]["total"]
+    reference = reference_ensemble(
+        load_system(smiles), ReferenceConfig(picoseconds=arguments.reference_picoseconds)
+    ).ensemble
+    frames, reference_wall = reference.positions, reference.metadata["wall_seconds"]["total"]
+    states = find_states(reference.molecule, frames, reference.weights)
+    coverage = mode_coverage(states, ensemble.positions, ensemble.weights, frames)
+    distances = torsion_distances(ensemble.molecule, ensemble.positions, ensemble.weights, frames)
+    worst = max(distances, key=lambda name: distances[name].value)
+    return {
+        "smiles": smiles,
+        "n_atoms": summary["n_atoms"],
+        "n_torsions": len(distances),
+        "budget_seconds": arguments.budget,
+        "wall_seconds": wall,
+        "n_energy_evaluations": summary["n_energy_evaluations"],
+        "device": summary["device"],
+        "model_ess_fraction": summary["model_effective_sample_size_fraction"],
+        "ess_fraction": ensemble.effective_sample_size_fraction,
+        "refinement": summary.get("refinement"),
+        "pareto_k": ensemble.pareto_k,
+        "converged": summary["converged"],
+        "warnings": summary["warnings"],
+        "n_conformers": coverage.n_conformers,
+        "n_conformers_reached": coverage.n_reached,
+        "missed_conformers": coverage.missed,
+        "worst_torsion": worst,
+        "worst_torsion_tv": distances[worst].value,
+        "worst_torsion_tv_null": distances[worst].null,
+        "torsion_tv": {name: [d.value, d.null] for name, d in distances.items()},
+        "effective_samples_per_second": ensemble.effective_sample_size / wall,
+        "reference_effective_samples_per_second": reference.effective_sample_size / reference_wall,
+        "reference_effective_samples": reference.effective_sample_size,
+        "reference_wall_seconds": reference_wall,
+        "reference_evaluations": reference.metadata["n_energy_evaluations"],
+        "reference_converged": reference.metadata["converged"],
+        "reference_warnings": reference.metadata["warnings"],
+    }
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    console = Console(width=160)
+    table = Table(title="boltzgen sample beside replica exchange", title_justify="left")
+    for column in (
+        "molecule", "atoms", "seconds", "evaluations", "ESS share, model", "refined", "Pareto-k",
+        "conformers ≥ 1 %", "worst torsion TV (null)", "eff. samples/s", "replica exchange's", "converged",
+    ):  # fmt: skip
+        table.add_column(column, justify="right")
+    for row in rows:
+        if "error" in row:
+            table.add_row(row["name"], row["error"])
+            continue
+        table.add_row(
+            row["name"], str(row["n_atoms"]), f"{row['wall_seconds']:.0f}",
+            f"{row['n_energy_evaluations']:.2e}", f"{row['model_ess_fraction']:.3f}",
+            f"{row['ess_fraction']:.3f}", f"{row['pareto_k']:.2f}",
+            f"{row['n_conformers_reached']} of {row['n_conformers']}",
+            f"{row['worst_torsion_tv']:.3f} ({row['worst_torsion_tv_null']:.3f})",
+            f"{row['effective_samples_per_second']:.1f}",
+            f"{row['reference_effective_samples_per_second']:.1f}", "yes" if row["converged"] else "no",
+        )  # fmt: skip
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

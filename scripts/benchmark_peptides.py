@@ -1,0 +1,202 @@
+"""Alanine di-, tetra- and hexapeptide in implicit solvent, 300 K, no simulation data: the field's benchmark.
+
+    python scripts/benchmark_peptides.py [--systems NAME ...] [--budget 3600] [--device auto]
+        [--samples 10000] [--model-samples 200000] [--reference-dir DIR] [--reference-picoseconds 1000]
+        [--out DIR] [--seed 0] [--json FILE] [--quick]
+
+For each system (see `boltzgen systems`): of the model's own samples the unclipped ESS share, the clipped form
+of published figures (largest 1e-4 of the weights lowered; they have 1e7 samples), Pareto-k and the
+Ramachandran total variation (100 × 100 bins, unweighted, each residue) with its null value; of reference
+frames −E_p[log q] in nats and the forward ESS 1/(E_p[w] E_p[1/w]); of the samples that `boltzgen sample`
+delivers the ESS share after refinement, and the conformers of at least 1 % reached. The reference is read
+from DIR/NAME, a folder of `boltzgen reference NAME`, and made where there is none. --out keeps the runs.
+Published: alanine dipeptide ESS 95.8-97.7 % (−E_p[log q] in another measure, not comparable), TV 9.4e-3 to
+1.4e-2, 1e8 to 2.6e8 evaluations (Midgley 2023; Schopmans 2025; von Klitzing 2025).
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from boltzgen.energies.compiler import compile_system
+from boltzgen.energies.target import BoltzmannTarget
+from boltzgen.ensemble import Ensemble
+from boltzgen.evaluation.metrics import cross_entropy, mode_coverage, ramachandran_total_variation
+from boltzgen.evaluation.modes import find_states
+from boltzgen.models.flow import FlowModel
+from boltzgen.molecules.torsions import ramachandran_torsions, torsion_values
+from boltzgen.sampling.importance import forward_effective_sample_size_fraction
+from boltzgen.systems import MolecularSystem, load_system
+from boltzgen.training.checkpoint import load_model
+from boltzgen.workflows.config import SampleConfig
+from boltzgen.workflows.drawing import draw
+from boltzgen.workflows.given_reference import load_reference
+from boltzgen.workflows.progress import Stopwatch
+from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
+from boltzgen.workflows.sample import run_sample
+
+SYSTEMS = ("alanine-dipeptide", "alanine-tetrapeptide", "alanine-hexapeptide")
+TEMPERATURE = 300.0
+CHUNK = 4096
+REFERENCE_FRAMES = 20_000
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    rows: list[dict[str, Any]] = []
+    for name in arguments.systems:
+        with tempfile.TemporaryDirectory() as scratch:
+            rows.append({"system": name, **benchmark(name, arguments, Path(arguments.out or scratch) / name)})
+        print(rows[-1], flush=True)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+    print_table(rows)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--systems", nargs="+", default=SYSTEMS, metavar="NAME")
+    parser.add_argument("--budget", type=float, default=3600.0, help="wall seconds for each system")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--samples", type=int, default=10_000, help="that the run delivers")
+    parser.add_argument("--model-samples", type=int, default=200_000, help="of the model, to measure it")
+    parser.add_argument("--reference-dir", type=Path)
+    parser.add_argument("--reference-picoseconds", type=float, default=1000.0)
+    parser.add_argument("--out", type=Path, help="folder for the runs, which --resume of boltzgen knows")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--quick", action="store_true", help="the dipeptide alone, a minute, 20 ps")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.systems, arguments.budget, arguments.reference_picoseconds = SYSTEMS[:1], 60.0, 20.0
+        arguments.model_samples = 20_000
+    return arguments
+
+
+def benchmark(name: str, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    config = SampleConfig(
+        molecule=name,
+        n_samples=arguments.samples,
+        temperature=TEMPERATURE,
+        seed=arguments.seed,
+        budget_seconds=arguments.budget,
+        device=arguments.device,
+    )
+    ensemble = run_sample(config, folder, resume=True)
+    summary = ensemble.summary()
+    system = load_system(name)
+    reference = reference_of(name, system, arguments)
+    model = load_model(folder / "model.safetensors", summary["device"])
+    assert isinstance(model, FlowModel)
+    target = BoltzmannTarget(compile_system(system.system), TEMPERATURE)
+    generator = torch.Generator(summary["device"]).manual_seed(arguments.seed + 1)
+    own = draw(model, target, system.molecule, arguments.model_samples, generator, Stopwatch())
+    frames = reference.positions
+    states = find_states(system.molecule, frames, reference.weights)
+    coverage = mode_coverage(states, ensemble.positions, ensemble.weights, frames)
+    return {
+        "n_atoms": summary["n_atoms"],
+        "device": summary["device"],
+        "wall_seconds": summary["wall_seconds"]["total"],
+        "n_training_steps": summary["n_training_steps"],
+        "n_energy_evaluations": summary["n_energy_evaluations"],
+        "n_parameters": summary["n_parameters"],
+        "model_ess_fraction": own.effective_sample_size_fraction,
+        "model_ess_fraction_clipped": own.statistics.clipped_effective_sample_size / len(own),
+        "model_samples": len(own),
+        "model_pareto_k": own.pareto_k,
+        "log_Z": own.log_z.value,
+        "log_Z_stderr": own.log_z.stderr,
+        "ess_fraction": ensemble.effective_sample_size_fraction,
+        "refinement": summary.get("refinement"),
+        "converged": summary["converged"],
+        "warnings": summary["warnings"],
+        "n_conformers": coverage.n_conformers,
+        "n_conformers_reached": coverage.n_reached,
+        "missed_conformers": coverage.missed,
+        **ramachandran(own, frames),
+        **forward(model, target, reference),
+        "reference_converged": reference.metadata["converged"],
+        "reference_effective_samples": reference.effective_sample_size,
+    }
+
+
+def reference_of(name: str, system: MolecularSystem, arguments: argparse.Namespace) -> Ensemble:
+    """From --reference-dir, or made, and kept there for the next time."""
+    folder = None if arguments.reference_dir is None else arguments.reference_dir / name
+    if folder is not None and folder.exists():
+        return load_reference(folder, system, TEMPERATURE)
+    config = ReferenceConfig(temperature=TEMPERATURE, picoseconds=arguments.reference_picoseconds)
+    made = reference_ensemble(system, config).ensemble
+    if folder is not None:
+        made.save(folder)
+    return made
+
+
+def ramachandran(own: Ensemble, frames: np.ndarray) -> dict[str, Any]:
+    """Total variation of every residue's (φ, ψ): mean and largest, with the largest's null value."""
+    equal = np.ones(len(own))
+    distances = []
+    for pair in ramachandran_torsions(own.molecule):
+        ours, theirs = (torsion_values(positions, list(pair)) for positions in (own.positions, frames))
+        distances.append(ramachandran_total_variation(ours, equal, theirs))
+    worst = max(distances, key=lambda distance: distance.value)
+    return {
+        "ramachandran_tv": [distance.value for distance in distances],
+        "ramachandran_tv_mean": float(np.mean([distance.value for distance in distances])),
+        "ramachandran_tv_worst": worst.value,
+        "ramachandran_tv_worst_null": worst.null,
+    }
+
+
+@torch.no_grad()
+def forward(model: FlowModel, target: BoltzmannTarget, reference: Ensemble) -> dict[str, Any]:
+    """−E_p[log q] and forward ESS on reference frames; frames that the model cannot produce are counted."""
+    every = max(len(reference) // REFERENCE_FRAMES, 1)
+    frames = torch.from_numpy(np.ascontiguousarray(reference.positions[::every])).to(
+        next(model.parameters()).device
+    )
+    log_prob = torch.cat([model.log_prob(chunk) for chunk in frames.split(CHUNK)]).double()
+    u = torch.cat([target.reduced_energy(chunk) for chunk in frames.split(CHUNK)]).double()
+    produced = log_prob > -torch.inf
+    independent = min(float(produced.sum()), reference.effective_sample_size)
+    entropy = cross_entropy(log_prob[produced].cpu().numpy(), independent)
+    return {
+        "cross_entropy": entropy.value,
+        "cross_entropy_stderr": entropy.stderr,
+        "forward_ess_fraction": forward_effective_sample_size_fraction(-u - log_prob),
+        "reference_frames_outside_the_model": int((~produced).sum()),
+    }
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    console = Console(width=170)
+    table = Table(title="Peptides, 300 K, from the energy alone", title_justify="left")
+    for column in (
+        "system", "device", "seconds", "evaluations", "ESS share", "clipped 1e-4", "Pareto-k", "refined",
+        "−E_p[log q]", "forward ESS", "Ramachandran TV mean, worst (null)", "conformers ≥ 1 %",
+    ):  # fmt: skip
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            row["system"], row["device"], f"{row['wall_seconds']:.0f}", f"{row['n_energy_evaluations']:.2e}",
+            f"{row['model_ess_fraction']:.4f}", f"{row['model_ess_fraction_clipped']:.4f}",
+            f"{row['model_pareto_k']:.2f}", f"{row['ess_fraction']:.3f}",
+            f"{row['cross_entropy']:.2f} ± {row['cross_entropy_stderr']:.2f}",
+            f"{row['forward_ess_fraction']:.3f}",
+            f"{row['ramachandran_tv_mean']:.3f}, {row['ramachandran_tv_worst']:.3f}"
+            f" ({row['ramachandran_tv_worst_null']:.3f})",
+            f"{row['n_conformers_reached']} of {row['n_conformers']}",
+        )  # fmt: skip
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""A training killed and resumed ends where an uninterrupted one does."""
+
+import pytest
+import torch
+
+from boltzgen.errors import InputError
+from boltzgen.models.flow import FlowConfig, FlowModel
+from boltzgen.models.model import Internal
+from boltzgen.training.config import TrainingConfig
+from boltzgen.training.recipes import likelihood_stage, reverse_kl_stage
+from boltzgen.training.snapshot import Snapshots, fingerprint
+from boltzgen.training.trainer import Loss, Reserve, Stage, train
+from tests.models.toy_coordinates import TorusAndGaussian, ToyCoordinates
+
+STEPS = 60
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def run(path=None, killed_after=None):
+    """Two stages of a toy flow; with ``path`` a snapshot is written before every step."""
+    torch.manual_seed(0)
+    config = FlowConfig(torsion_couplings=2, torsion_hidden=8, stiff_couplings=2, stiff_hidden=8)
+    model, target = FlowModel(ToyCoordinates(2, 4), config).double(), TorusAndGaussian(2, 4, coupled=0.5)
+    settings = TrainingConfig(max_steps=STEPS, batch_size=64, warmup_share=0.4)
+    generator = torch.Generator().manual_seed(1)
+    frames = Internal(*torch.randn(200, 6, generator=generator, dtype=torch.float64).split([2, 4], dim=1))
+    stages = [
+        likelihood_stage(model, frames, settings, generator),
+        reverse_kl_stage(model, target, settings, generator),
+    ]
+    calls = 0
+
+    def counted(stage: Stage) -> Stage:
+        def loss(progress: float) -> Loss:
+            nonlocal calls
+            calls += 1
+            if calls == killed_after:
+                raise KilledError
+            return stage.loss(progress)
+
+        return Stage(stage.name, stage.share, stage.learning_rate, loss, stage.steady_from, stage.betas)
+
+    snapshots = None
+    if path is not None:
+        snapshots = Snapshots(path, generator, fingerprint(model, frames.stiff))
+        snapshots.due = lambda used: True
+    result = train(model, [counted(stage) for stage in stages], settings, snapshots=snapshots)
+    return model, result, generator, calls
+
+
+@pytest.mark.parametrize("killed_after", [10, 24, 25, 50])
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, killed_after):
+    """Same parameters, history and random numbers to come, whichever stage the kill falls into."""
+    whole, result, generator, _ = run()
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(KilledError):
+        run(path, killed_after)
+    resumed, again, generator_again, calls = run(path)
+    assert calls == STEPS - (killed_after - 1)
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert again.steps == result.steps == STEPS
+    assert [row[1:] for row in again.history] == [row[1:] for row in result.history]
+    assert torch.equal(generator.get_state(), generator_again.get_state())
+
+
+def test_a_snapshot_of_another_start_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    model = torch.nn.Linear(2, 2)
+    Snapshots(path, torch.Generator(), fingerprint(model, torch.zeros(3))).write(0.0, {"steps": 1})
+    with pytest.raises(InputError, match="remove it to train from the start"):
+        Snapshots(path, torch.Generator(), fingerprint(model, torch.ones(3))).read()
+    path.write_bytes(b"half a file")
+    with pytest.raises(InputError, match="is no snapshot"):
+        Snapshots(path, torch.Generator(), "").read()
+
+
+def test_snapshots_are_due_by_time_or_by_share(tmp_path):
+    snapshots = Snapshots(tmp_path / "checkpoint.pt", torch.Generator(), "")
+    assert not snapshots.due(0.2)
+    snapshots.written -= 20.0
+    assert snapshots.due(0.2)
+    assert not snapshots.due(0.01)
+    snapshots.written -= 50.0
+    assert snapshots.due(0.01)
+
+
+@pytest.mark.parametrize(("asked", "left"), [(0.99, 0.5), (0.0, 0.0)])
+def test_time_is_left_for_refinement_where_half_time_is_poor(monkeypatch, asked, left):
+    """A clock that only steps advance: 100 s of one second each, of which half may be left."""
+    now = 0.0
+
+    def step(progress: float) -> Loss:
+        nonlocal now
+        now += 1.0
+        return Loss(model.weight.square().sum(), torch.randn(64, dtype=torch.float64))
+
+    model = torch.nn.Linear(1, 1)
+    monkeypatch.setattr("boltzgen.training.trainer.time.monotonic", lambda: now)
+    stages = [Stage("only", 1.0, 1e-3, step, steady_from=1.0)]
+    settings = TrainingConfig(budget_seconds=100.0)
+    result = train(model, stages, settings, reserve=Reserve(30.0, asked))
+    assert result.steps == pytest.approx(70 if left else 100, abs=1)
