@@ -79,7 +79,7 @@ def sample(
         str | None, typer.Option(help="Time for the whole run, like 90s or 5m; by default from the size.")
     ] = None,
     objective: Annotated[
-        str, typer.Option(help="auto, reverse-kl, mass-covering, annealed, walkers or likelihood.")
+        str, typer.Option(help="auto, guided, reverse-kl, mass-covering, annealed, walkers or likelihood.")
     ] = "auto",
     model: Annotated[str, typer.Option(help=f"Generative model: {MODELS}.")] = "flow",
     reference: Annotated[

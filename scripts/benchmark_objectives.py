@@ -20,6 +20,7 @@ import math
 import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,6 @@ from boltzgen.ensemble import Ensemble
 from boltzgen.evaluation.metrics import mode_coverage, ramachandran_total_variation, torsion_distances
 from boltzgen.evaluation.modes import find_states
 from boltzgen.models.flow import FlowModel
-from boltzgen.models.model import Internal
 from boltzgen.molecules.torsions import ramachandran_torsions, torsion_values
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.sampling.frames import FramesConfig, thermal_dynamics
@@ -42,12 +42,12 @@ from boltzgen.training.config import AnnealedConfig, TrainingConfig
 from boltzgen.training.recipes import stages
 from boltzgen.training.trainer import train
 from boltzgen.workflows.config import SampleConfig
-from boltzgen.workflows.preparation import Preparation, prepare
+from boltzgen.workflows.preparation import Preparation, energy_materials, internal_frames, prepare
 from boltzgen.workflows.progress import Stopwatch
 from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
 
 MOLECULES = {"alanine dipeptide": "CC(=O)N[C@@H](C)C(=O)NC"}
-OBJECTIVES = ("reverse-kl", "walkers", "mass-covering", "annealed", "trust-region", "likelihood")
+OBJECTIVES = ("reverse-kl", "guided", "walkers", "mass-covering", "annealed", "trust-region", "likelihood")
 SAMPLES = 20_000
 SAMPLING_CHUNK = 4096
 REFERENCE_FRAMES = 10_000
@@ -112,8 +112,6 @@ def trained(
     positions = prepared.frames.positions
     if objective == "likelihood":
         positions = torch.as_tensor(reference.positions).float()
-    with torch.no_grad():
-        torsions, stiff, _ = model.coordinates.from_positions(positions)
     settings = TrainingConfig(budget_seconds=arguments.seconds)
     if objective == "trust-region":
         settings = settings.model_copy(
@@ -130,9 +128,10 @@ def trained(
     if objective == "walkers":
         dynamics = thermal_dynamics(target, prepared.masses, time_step=0.002, friction=5.0)
         walkers = Walkers(dynamics, positions, settings.walkers.number, generator)
-    result = train(
-        model, stages(model, target, Internal(torsions, stiff), settings, generator, walkers), settings
-    )
+    materials = replace(energy_materials(prepared, model, generator), walkers=walkers)
+    if objective == "likelihood":
+        materials = replace(materials, frames=internal_frames(model, positions))
+    result = train(model, stages(model, materials, settings), settings)
     row = {
         "steps": result.steps,
         "evaluations": target.evaluations - before,

@@ -110,6 +110,38 @@ class FlowModel(GenerativeModel):
             log_det = log_det + change
         return Internal(torsions, stiff), log_det
 
+    def move_stiff(self, torsions: Tensor, stiff: Tensor) -> tuple[Tensor, Float[Tensor, " batch"]]:
+        """Latent stiff coordinates to molecular ones, given molecular torsions; and the log-determinant."""
+        log_det = stiff.new_zeros(len(stiff))
+        for layer in self._stiff_layers:
+            _, stiff, change = layer(torsions, stiff)
+            log_det = log_det + change
+        return stiff, log_det
+
+    def unmove_stiff(self, torsions: Tensor, stiff: Tensor) -> tuple[Tensor, Float[Tensor, " batch"]]:
+        """The inverse of ``move_stiff``."""
+        log_det = stiff.new_zeros(len(stiff))
+        for layer in reversed(self._stiff_layers):
+            _, stiff, change = layer.inverse(torsions, stiff)
+            log_det = log_det + change
+        return stiff, log_det
+
+    def unmove_torsions(self, torsions: Tensor, stiff: Tensor) -> tuple[Tensor, Float[Tensor, " batch"]]:
+        """Molecular torsions to latent ones, given latent stiff coordinates; and the log-determinant."""
+        log_det = stiff.new_zeros(len(stiff))
+        for layer in reversed(self._torsion_layers):
+            torsions, _, change = layer.inverse(torsions, stiff)
+            log_det = log_det + change
+        return torsions, log_det
+
+    @property
+    def _torsion_layers(self) -> list[FlowLayer]:
+        return [layer for layer in self.layers if isinstance(layer, TorsionCoupling)]
+
+    @property
+    def _stiff_layers(self) -> list[FlowLayer]:
+        return [cast("FlowLayer", layer) for layer in self.layers if not isinstance(layer, TorsionCoupling)]
+
     def internal_log_prob(self, internal: Internal) -> Float[Tensor, " batch"]:
         """log density of internal coordinates in the measure dτ dy: what likelihood training maximises."""
         latent, log_det = self.inverse(internal)

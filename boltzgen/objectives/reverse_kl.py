@@ -56,8 +56,8 @@ class BijectiveModel(Protocol):
     def inverse(self, internal: Internal) -> tuple[Internal, Tensor]: ...
 
 
-def _kept(log_weights: Tensor, drop_fraction: float) -> Tensor:
-    """1 for the samples that train, 0 for the worst few and for non-finite ones."""
+def worth_training(log_weights: Tensor, drop_fraction: float) -> Tensor:
+    """1 for the samples that train, 0 for the worst ``drop_fraction`` and for non-finite ones [batch]."""
     n_dropped = math.ceil(drop_fraction * len(log_weights))
     finite = torch.isfinite(log_weights)
     ranked = torch.where(finite, log_weights, -torch.inf)
@@ -92,7 +92,7 @@ def reverse_kl(
         internal, x, log_q = model.decode(latent)
         u = target.reduced_energy(x)
         action = log_q + inverse_temperature * u
-        kept = _kept(-action.detach(), drop_fraction)
+        kept = worth_training(-action.detach(), drop_fraction)
         finite = torch.where(kept > 0, action, torch.zeros_like(action))
         gradients = torch.autograd.grad(finite.sum(), latent, allow_unused=True, materialize_grads=True)
     finally:

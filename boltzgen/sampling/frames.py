@@ -1,7 +1,8 @@
 """Thermal frames of a molecule from its energy alone: replica exchange, as short as it may be.
 
-They whiten the stiff coordinates, show which basins there are and about how populated, warm the model up, and
-test it when it is trained. Their populations carry the noise of a short run: no result is taken from them.
+They show which basins there are and about how populated, and test the model when it is trained. Dynamics that
+goes on from them within each basin whitens the stiff coordinates and guides the training. Their populations
+carry the noise of a short run: no result is taken from them.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from boltzgen.sampling.turns import BondTurns
 
 HYDROGEN_MASS = 4.0  # dalton: masses do not enter the configurational density, and this allows 2 fs steps
 SETTLING_SHARE = 0.2
+TEMPERED_PARTS = 8
 
 
 class FramesConfig(BaseModel):
     """Size of the replica exchange.
 
     ``ladders`` up to ``hot_factor`` times the temperature, each ``picoseconds`` long, with a round of
-    exchanges and a frame every ``steps_per_frame`` steps.
+    exchanges and a frame every ``steps_per_frame`` steps. Then ``walkers`` go on at the temperature itself,
+    for ``local_picoseconds`` each, with as many frames.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,15 +40,21 @@ class FramesConfig(BaseModel):
     steps_per_frame: PositiveInt = 50
     time_step: PositiveFloat = 0.002
     friction: PositiveFloat = 5.0
+    walkers: PositiveInt = 512
+    local_picoseconds: PositiveFloat = 10.0
 
 
 @dataclass(frozen=True)
 class ThermalFrames:
-    """Frames [n, atoms, 3] in nm at the target temperature, the ladder of each, and walkers replaced."""
+    """Frames [n, atoms, 3] in nm at the target temperature, the ladder of each, and walkers replaced.
+
+    of_all_temperatures: frames of every rung, some from each part of the run.
+    """
 
     positions: Float[Tensor, "frames atoms 3"]
     ladder: Int[Tensor, " frames"]
     replaced: int
+    of_all_temperatures: Float[Tensor, "others atoms 3"]
 
     def where(self, kept: Bool[Tensor, " frames"]) -> ThermalFrames:
         """The frames that are ``kept``."""
@@ -80,8 +89,27 @@ def thermal_frames(
     rounds = max(int(config.picoseconds / config.time_step / config.steps_per_frame), 5)
     settling = max(int(SETTLING_SHARE * rounds), 1)
     state, settled = exchange.run(exchange.init(starts, generator), settling, generator, frame_every=settling)
-    _, run = exchange.run(state, rounds - settling, generator)
-    ladders = torch.arange(config.ladders, device=starts.device)
-    return ThermalFrames(
-        run.positions.flatten(0, 1), ladders.repeat(len(run.positions)), settled.replaced + run.replaced
-    )
+    cold, tempered, replaced = [], [], settled.replaced
+    for part in torch.arange(rounds - settling).chunk(TEMPERED_PARTS):
+        state, run = exchange.run(state, len(part), generator)
+        cold.append(run.positions)
+        tempered.append(state.dynamics.public_positions)
+        replaced += run.replaced
+    positions = torch.cat(cold)
+    ladders = torch.arange(config.ladders, device=starts.device).repeat(len(positions))
+    return ThermalFrames(positions.flatten(0, 1), ladders, replaced, torch.cat(tempered))
+
+
+def local_frames(
+    dynamics: Langevin,
+    starts: Float[Tensor, "walkers atoms 3"],
+    config: FramesConfig,
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, "frames atoms 3"], int]:
+    """Frames (nm) of walkers that go on from ``starts``, and how many of them had to be replaced.
+
+    They hardly leave the basins they start in: the share of a basin is that of its starts.
+    """
+    steps = max(int(config.local_picoseconds / config.time_step), config.steps_per_frame)
+    _, run = dynamics.run(dynamics.init(starts, generator), steps, generator, config.steps_per_frame)
+    return run.positions.flatten(0, 1), run.replaced

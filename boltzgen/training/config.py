@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
-Objective = Literal["auto", "reverse-kl", "mass-covering", "annealed", "walkers", "likelihood"]
+Objective = Literal["auto", "reverse-kl", "guided", "mass-covering", "annealed", "walkers", "likelihood"]
 
 
 class WalkersConfig(BaseModel):
@@ -19,6 +19,22 @@ class WalkersConfig(BaseModel):
     number: PositiveInt = 512
     steps: PositiveInt = 10
     weight: PositiveFloat = 0.5
+
+
+class GuidedConfig(BaseModel):
+    """What guides the reverse KL to every conformer.
+
+    ``conditional_share`` of each batch takes its torsions from frames of all temperatures and trains the
+    stiff coordinates there. ``frames`` of dynamics in each conformer enter a log-dispersion of weight
+    ``dispersion_weight``, where a frame's deviation counts up to ``dispersion_bound`` nats.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    conditional_share: float = Field(default=0.25, ge=0.0, lt=1.0)
+    frames: PositiveInt = 128
+    dispersion_weight: float = Field(default=0.3, ge=0.0)
+    dispersion_bound: PositiveFloat = 5.0
 
 
 class MassCoveringConfig(BaseModel):
@@ -80,6 +96,7 @@ class TrainingConfig(BaseModel):
     drop_fraction: float = Field(default=0.01, ge=0.0, lt=0.5)
     gradient_norm: PositiveFloat = 10.0
     averaging: float = Field(default=0.1, gt=0.0, lt=1.0)
+    guided: GuidedConfig = GuidedConfig()
     walkers: WalkersConfig = WalkersConfig()
     mass_covering: MassCoveringConfig = MassCoveringConfig()
     annealed: AnnealedConfig = AnnealedConfig()

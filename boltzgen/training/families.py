@@ -62,7 +62,7 @@ class Family:
 
 
 def _flow_stages(model: FlowModel, materials: Materials, config: TrainingConfig) -> list[Stage]:
-    return stages(model, materials.target, materials.frames, config, materials.generator, materials.walkers)
+    return stages(model, materials, config)
 
 
 def _likelihood(model: FlowModel, frames: Internal, progress: float, generator: object) -> Any:

@@ -20,11 +20,27 @@ FrameLoss = Callable[[Any, Internal, float, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
+class Guides:
+    """What shows a model every conformer that replica exchange found, rare ones oftener than they are.
+
+    frames: internal coordinates of dynamics within each, at the target's temperature, with their
+    reduced_energies [n] and log_det [n], the ln |det| that ``to_positions`` has there. torsions
+    [m, n_torsions]: those of frames of every temperature of the replica exchange.
+    """
+
+    frames: Internal
+    reduced_energies: Tensor
+    log_det: Tensor
+    torsions: Tensor
+
+
+@dataclass(frozen=True)
 class Materials:
     """What a model may be trained on.
 
     frames: internal coordinates of thermal frames at the target's temperature. hot_frames: of another domain,
-    a higher temperature. walkers: the population that objective "walkers" moves.
+    a higher temperature. walkers: the population that objective "walkers" moves. guides: for objective
+    "guided", and for the warm-up of every objective.
     """
 
     target: BoltzmannTarget
@@ -32,6 +48,7 @@ class Materials:
     frames: Internal | None = None
     hot_frames: Internal | None = None
     walkers: Walkers | None = None
+    guides: Guides | None = None
 
 
 StageBuilder = Callable[[Any, Materials, TrainingConfig], list[Stage]]

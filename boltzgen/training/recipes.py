@@ -4,47 +4,51 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Internal
 from boltzgen.objectives.annealed import model_samples, resampled, trust_region_step
+from boltzgen.objectives.conditional import conditional_reverse_kl
+from boltzgen.objectives.dispersion import log_dispersion, usual_level
 from boltzgen.objectives.likelihood import negative_log_likelihood
 from boltzgen.objectives.mass_covering import Bootstrap, PrioritisedBuffer, bootstrap_loss
 from boltzgen.objectives.reverse_kl import reverse_kl
 from boltzgen.objectives.walkers import Proposals, Walkers, walker_likelihood
 from boltzgen.training.config import Objective, TrainingConfig
-from boltzgen.training.materials import batch
+from boltzgen.training.materials import Guides, Materials, batch
 from boltzgen.training.trainer import Loss, Stage
 
 
-def stages(
-    model: FlowModel,
-    target: BoltzmannTarget,
-    frames: Internal | None,
-    config: TrainingConfig,
-    generator: torch.Generator,
-    walkers: Walkers | None = None,
-) -> list[Stage]:
-    """The stages of ``config.objective``: a likelihood warm-up on ``frames``, where given, comes first.
+def stages(model: FlowModel, materials: Materials, config: TrainingConfig) -> list[Stage]:
+    """The stages of ``config.objective``: a likelihood warm-up on frames, where there are any, comes first.
 
-    walkers: the population that objective "walkers" moves; its counts grow as the stages run. "auto" is
-    "reverse-kl". Raises InputError where the objective needs frames or walkers and there are none.
+    "auto" is "guided", and "reverse-kl" where there are no guides. The counts of the walkers grow as the
+    stages run. Raises InputError where the objective needs frames, guides or walkers and there are none.
     """
-    objective: Objective = "reverse-kl" if config.objective == "auto" else config.objective
+    target, frames, generator = materials.target, materials.frames, materials.generator
+    objective: Objective = config.objective
+    if objective == "auto":
+        objective = "guided" if materials.guides is not None else "reverse-kl"
     if objective == "likelihood":
         if frames is None:
             raise InputError("Objective 'likelihood' learns from frames and there are none; give some.")
         stage = likelihood_stage(model, frames, config, generator)
         return [replace(stage, share=1.0, learning_rate=config.learning_rate)]
+    start = frames if materials.guides is None else materials.guides.frames
     warm_up = []
-    if frames is not None and config.warmup_share > 0:
-        warm_up = [likelihood_stage(model, frames, config, generator)]
+    if start is not None and config.warmup_share > 0:
+        warm_up = [likelihood_stage(model, start, config, generator)]
+    if objective == "guided":
+        if materials.guides is None:
+            raise InputError("Objective 'guided' needs frames of every conformer; there are none; give some.")
+        return [*warm_up, guided_stage(model, target, materials.guides, config, generator)]
     if objective == "walkers":
-        if walkers is None:
+        if materials.walkers is None:
             raise InputError("Objective 'walkers' needs a population of walkers and there is none; give one.")
-        return [*warm_up, walkers_stage(model, target, walkers, config, generator)]
+        return [*warm_up, walkers_stage(model, target, materials.walkers, config, generator)]
     if objective == "mass-covering":
         return [*warm_up, mass_covering_stage(model, target, config, generator)]
     if objective == "annealed":
@@ -91,6 +95,48 @@ def reverse_kl_stage(
         return Loss(value, info.log_weights, info.n_dropped)
 
     return Stage("reverse KL", share, config.learning_rate, loss, steady_from=config.anneal_share)
+
+
+def guided_stage(
+    model: FlowModel,
+    target: BoltzmannTarget,
+    guides: Guides,
+    config: TrainingConfig,
+    generator: torch.Generator,
+) -> Stage:
+    """Reverse KL, its stiff part also at torsions of all temperatures, and log-dispersion on ``guides``."""
+    schedule = inverse_temperature_schedule(config)
+    settings = config.guided
+    n_conditional = int(settings.conditional_share * config.batch_size) if len(guides.torsions) else 0
+    share = n_conditional / config.batch_size
+    offset = -guides.log_det - model.coordinates.log_multiplicity
+
+    def loss(progress: float) -> Loss:
+        beta = schedule(progress)
+        n = config.batch_size - n_conditional
+        value, info = reverse_kl(model, target, n, generator, beta, config.drop_fraction)
+        n_dropped = info.n_dropped
+        if n_conditional:
+            torsions = guides.torsions[_drawn(len(guides.torsions), n_conditional, generator)]
+            stiff, dropped = conditional_reverse_kl(
+                model, target, torsions, generator, beta, config.drop_fraction
+            )
+            value, n_dropped = (1.0 - share) * value + share * stiff, n_dropped + dropped
+        if settings.dispersion_weight:
+            chosen = _drawn(len(offset), settings.frames, generator)
+            level = usual_level(info.log_prob + beta * info.reduced_energies)
+            actions = beta * guides.reduced_energies[chosen] + offset[chosen]
+            frames = Internal(guides.frames.torsions[chosen], guides.frames.stiff[chosen])
+            dispersion = log_dispersion(model, frames, actions, level, settings.dispersion_bound)
+            value = value + settings.dispersion_weight * dispersion
+        return Loss(value, info.log_weights, n_dropped)
+
+    share_of_budget = 1.0 - config.warmup_share
+    return Stage("guided reverse KL", share_of_budget, config.learning_rate, loss, config.anneal_share)
+
+
+def _drawn(n: int, size: int, generator: torch.Generator) -> Tensor:
+    return torch.randint(n, (size,), generator=generator, device=generator.device)
 
 
 def walkers_stage(

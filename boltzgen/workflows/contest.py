@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from boltzgen.ensemble import Ensemble
 from boltzgen.errors import EvaluationError, NotConvergedError
@@ -19,17 +21,19 @@ from boltzgen.training.materials import Materials
 from boltzgen.training.trainer import Progress, TrainingResult, train
 from boltzgen.workflows.contestants import CompareConfig, Contestant
 from boltzgen.workflows.drawing import density_kind, draw
-from boltzgen.workflows.preparation import Preparation, internal_frames, untrained_model
+from boltzgen.workflows.hot_frames import hot_frames
+from boltzgen.workflows.preparation import Preparation, energy_materials, internal_frames, untrained_model
 from boltzgen.workflows.progress import StageProgress, Stopwatch
-from boltzgen.workflows.reference_parts import ReferenceParts
+from boltzgen.workflows.reference_parts import ReferenceParts, thinned
 
 
 @dataclass
 class Contest:
     """What all models of a comparison share.
 
-    shared_evaluations: of the thermal frames; reference_evaluations: of the part to learn from. samples: of
-    each model, as generated, by its label.
+    Energies computed: shared_evaluations for the thermal frames, reference_evaluations for the part of the
+    reference to learn from, hot_evaluations for hot frames. samples: of each model, as generated, by its
+    label.
     """
 
     config: CompareConfig
@@ -40,7 +44,18 @@ class Contest:
     watch: Stopwatch
     shared_evaluations: int
     reference_evaluations: int
+    hot_evaluations: int = 0
     samples: dict[str, Described] = field(default_factory=dict)
+
+    @cached_property
+    def hot_positions(self) -> Tensor:
+        """Frames at a higher temperature, made when the first model asks for them."""
+        target, before = self.prepared.target, self.prepared.target.evaluations
+        generator = torch.Generator(self.prepared.frames.positions.device).manual_seed(self.config.seed)
+        with self.watch.stage("hot frames"):
+            frames = hot_frames(self.prepared, self.config.frames, generator)
+        self.hot_evaluations = target.evaluations - before
+        return frames
 
     def described(self, ensemble: Ensemble) -> Described:
         coordinates = self.prepared.model.coordinates
@@ -71,7 +86,8 @@ def _trained_and_measured(contest: Contest, entrant: Contestant, row: ModelResul
         n_frames=0 if materials.frames is None else len(materials.frames.stiff),
         n_energy_evaluations=contest.shared_evaluations
         + (prepared.target.evaluations - first)
-        + (contest.reference_evaluations if row.trained_on == "frames" else 0),
+        + (contest.reference_evaluations if row.trained_on == "frames" else 0)
+        + (contest.hot_evaluations if family(entrant.family).hot_frames else 0),
         n_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         n_steps=training.steps,
         seconds=training.seconds,
@@ -90,27 +106,36 @@ def _trained_and_measured(contest: Contest, entrant: Contestant, row: ModelResul
             generated=yardstick.measure(samples, learnt),
             reweighted=yardstick.measure_weighted(samples, after.log_weights) if after.has_density else None,
             weights=after.statistics if after.has_density else None,
-            figures=family(entrant.family).figures(model, _test_materials(contest, model, generator)),
+            figures=family(entrant.family).figures(
+                model, _test_materials(contest, entrant, model, generator)
+            ),
         )
 
 
 def _materials(contest: Contest, entrant: Contestant, model: Model, generator: torch.Generator) -> Materials:
     """The thermal frames of the energy itself, or the part of the reference that is there to learn from."""
-    target = contest.prepared.target
     if family(entrant.family).trained_on == "energy":
-        return Materials(target, generator, internal_frames(model, contest.prepared.frames.positions))
+        return energy_materials(contest.prepared, model, generator)
     rows = contest.parts.training
     if entrant.n_frames is not None:
-        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), entrant.n_frames)).astype(np.int64)]
-    positions = torch.as_tensor(contest.reference.positions[rows]).to(generator.device)
-    return Materials(target, generator, internal_frames(model, positions))
+        rows = thinned(rows, entrant.n_frames, contest.config.seed)
+    return _reference_materials(contest, entrant, rows, model, generator)
 
 
-def _test_materials(contest: Contest, model: Model, generator: torch.Generator) -> Materials:
+def _test_materials(
+    contest: Contest, entrant: Contestant, model: Model, generator: torch.Generator
+) -> Materials:
     """Frames that no model has seen, for what a model says of itself."""
     rows = np.concatenate(contest.parts.halves)
+    return _reference_materials(contest, entrant, rows, model, generator)
+
+
+def _reference_materials(
+    contest: Contest, entrant: Contestant, rows: np.ndarray, model: Model, generator: torch.Generator
+) -> Materials:
     positions = torch.as_tensor(contest.reference.positions[rows]).to(generator.device)
-    return Materials(contest.prepared.target, generator, internal_frames(model, positions))
+    hot = internal_frames(model, contest.hot_positions) if family(entrant.family).hot_frames else None
+    return Materials(contest.prepared.target, generator, internal_frames(model, positions), hot)
 
 
 def _features(materials: Materials) -> np.ndarray:

@@ -23,8 +23,10 @@ from boltzgen.sampling.frames import FramesConfig, ThermalFrames, thermal_frames
 from boltzgen.sampling.turns import BondTurns
 from boltzgen.systems import MolecularSystem, load_system
 from boltzgen.training.families import family
+from boltzgen.training.materials import Materials
 from boltzgen.workflows.config import SampleConfig, validated
 from boltzgen.workflows.given_reference import load_reference
+from boltzgen.workflows.guides import frames_of_every_conformer, guides
 from boltzgen.workflows.progress import Stopwatch
 
 SEED_CONFORMERS = 64
@@ -46,13 +48,17 @@ def starting_positions(molecule: Molecule, seed: int) -> Tensor:
 class Preparation:
     """A molecule's target density, the frames of its dynamics, and a model in coordinates fitted to them.
 
-    masses: [atoms] in dalton. reference: the ensemble that ``config.reference`` names.
+    masses: [atoms] in dalton. frames: at the target's temperature, about as populated as they should be.
+    local: frames within every conformer of these (nm), to which the coordinates are fitted. tempered: frames
+    of all temperatures (nm). reference: the ensemble that ``config.reference`` names.
     """
 
     system: MolecularSystem
     target: BoltzmannTarget
     masses: Tensor
     frames: ThermalFrames
+    local: Float[Tensor, "frames atoms 3"]
+    tempered: Float[Tensor, "others atoms 3"]
     model: Model
     reference: Ensemble | None = None
 
@@ -74,7 +80,13 @@ def affordable_frames(config: SampleConfig) -> FramesConfig:
     if config.budget_seconds is None:
         return config.frames
     share = min(1.0, max(config.budget_seconds / 60.0, 0.1))
-    return config.frames.model_copy(update={"picoseconds": share * config.frames.picoseconds})
+    frames = config.frames
+    return frames.model_copy(
+        update={
+            "picoseconds": share * frames.picoseconds,
+            "local_picoseconds": share * frames.local_picoseconds,
+        }
+    )
 
 
 def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) -> Preparation:
@@ -102,11 +114,28 @@ def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) 
                 f" {config.temperature} K: give a lower temperature."
             )
         frames = frames.where(kept)
-        energies = target.reduced_energy(frames.positions).double().cpu()
-        coordinates = build_coordinates(molecule, frames.positions.double().cpu(), energies)
+        kept = torch.as_tensor(molecule.keeps_stereo(frames.of_all_temperatures.cpu().numpy())).to(device)
+        tempered = frames.of_all_temperatures[kept]
+    with watch.stage("local dynamics", f"{config.frames.walkers} walkers in all conformers found"):
+        local = frames_of_every_conformer(
+            target, molecule, masses, frames, affordable_frames(config), generator
+        )
+    with watch.stage("coordinates"):
+        energies = target.reduced_energy(local).double().cpu()
+        coordinates = build_coordinates(molecule, local.double().cpu(), energies)
         _require_symmetric_energy(target, coordinates, frames.positions[:SYMMETRY_FRAMES], generator)
         model = untrained_model(config.model, config.model_settings, coordinates, device)
-    return Preparation(system, target, masses, frames, model, reference)
+    return Preparation(system, target, masses, frames, local, tempered, model, reference)
+
+
+def energy_materials(prepared: Preparation, model: Model, generator: torch.Generator) -> Materials:
+    """What a model that learns from the energy alone starts from: nothing but the energy's own frames."""
+    return Materials(
+        prepared.target,
+        generator,
+        internal_frames(model, prepared.frames.positions),
+        guides=guides(model, prepared.target, prepared.local, prepared.tempered),
+    )
 
 
 def untrained_model(

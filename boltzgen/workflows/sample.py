@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from boltzgen.coordinates.description import coverage_warnings
 from boltzgen.ensemble import Ensemble
 from boltzgen.ensemble_folder import CHECKPOINT, CONFIG, MODEL, REPORT, write_whole
 from boltzgen.objectives.walkers import Walkers
@@ -22,8 +23,16 @@ from boltzgen.training.trainer import Progress, TrainingResult, train
 from boltzgen.workflows.config import SampleConfig, config_toml, require_sane, validated, whole_budget
 from boltzgen.workflows.drawing import density_kind, draw
 from boltzgen.workflows.given_reference import reference_positions
+from boltzgen.workflows.hot_frames import HOT, hot_frames
 from boltzgen.workflows.judging import main_conformers, training_history, verdict
-from boltzgen.workflows.preparation import Preparation, internal_frames, prepare, select_device
+from boltzgen.workflows.preparation import (
+    Preparation,
+    affordable_frames,
+    energy_materials,
+    internal_frames,
+    prepare,
+    select_device,
+)
 from boltzgen.workflows.progress import Report, StageProgress, Stopwatch, silent
 from boltzgen.workflows.refining import refined, reserve
 from boltzgen.workflows.resuming import clear_checkpoint, is_finished, require_folder
@@ -128,13 +137,18 @@ def _materials(
     own = internal_frames(prepared.model, prepared.frames.positions)
     if family(config.model).trained_on == "energy":
         walkers = _walkers(config, prepared, generator) if config.training.objective == "walkers" else None
-        materials = Materials(prepared.target, generator, own, walkers=walkers)
+        materials = replace(energy_materials(prepared, prepared.model, generator), walkers=walkers)
         return materials, f"the energy, after a start on {len(own.stiff)} frames of its own replica exchange"
+    hot, beside = None, ""
+    if family(config.model).hot_frames:
+        hot = internal_frames(prepared.model, hot_frames(prepared, affordable_frames(config), generator))
+        beside = f", and {len(hot.stiff)} at {HOT * config.temperature:g} K"
     if prepared.reference is None:
-        materials = Materials(prepared.target, generator, own)
-        return materials, f"{len(own.stiff)} frames of its own short replica exchange"
+        materials = Materials(prepared.target, generator, own, hot)
+        return materials, f"{len(own.stiff)} frames of its own short replica exchange{beside}"
     frames = internal_frames(prepared.model, reference_positions(prepared.reference, generator))
-    return Materials(prepared.target, generator, frames), f"{len(frames.stiff)} frames of {config.reference}"
+    materials = Materials(prepared.target, generator, frames, hot)
+    return materials, f"{len(frames.stiff)} frames of {config.reference}{beside}"
 
 
 def _train(
@@ -210,7 +224,7 @@ def _judged(
         "main_conformers": conformers,
         "missed_frame_share": found.missed_share,
         "converged": found.converged,
-        "warnings": found.warnings,
+        "warnings": found.warnings + coverage_warnings(ensemble.molecule),
         "wall_seconds": {**watch.seconds, "total": watch.elapsed},
         "versions": package_versions(),
     }

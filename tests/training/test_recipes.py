@@ -12,7 +12,14 @@ from boltzgen.models.model import Internal
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.sampling.dynamics import Langevin
 from boltzgen.sampling.importance import log_mean_weight
-from boltzgen.training.config import AnnealedConfig, MassCoveringConfig, TrainingConfig, WalkersConfig
+from boltzgen.training.config import (
+    AnnealedConfig,
+    GuidedConfig,
+    MassCoveringConfig,
+    TrainingConfig,
+    WalkersConfig,
+)
+from boltzgen.training.materials import Guides, Materials
 from boltzgen.training.recipes import stages
 from boltzgen.training.trainer import TrainingResult, train
 from tests.objectives.two_modes import TwoModes, mode_frames, one_mode_model, second_mode_weight
@@ -25,6 +32,7 @@ SETTINGS = TrainingConfig(
     walkers=WalkersConfig(number=1024, steps=2),
     mass_covering=MassCoveringConfig(particles=1024, stages=8, leapfrog=5),
     annealed=AnnealedConfig(samples=4096),
+    guided=GuidedConfig(frames=128, dispersion_weight=1.0),
 )
 
 
@@ -39,6 +47,13 @@ def both_modes(n: int, generator: torch.Generator) -> Internal:
     return Internal(*(torch.cat(pair) for pair in zip(first, second, strict=True)))
 
 
+def both_guides(n: int, generator: torch.Generator) -> Guides:
+    """As many frames of the second mode as of the first, though it has less than half the weight."""
+    frames = both_modes(n, generator)
+    u = TwoModes().reduced_energy(torch.cat(tuple(frames), 1).view(-1, 1, 3))
+    return Guides(frames, u, torch.zeros(n, dtype=torch.float64), frames.torsions)
+
+
 def trained(objective: str, steps: int, **changes) -> tuple[FlowModel, TwoModes, TrainingResult, Walkers]:
     model, target = copy.deepcopy(one_mode()), TwoModes()
     generator = torch.Generator().manual_seed(3)
@@ -48,7 +63,9 @@ def trained(objective: str, steps: int, **changes) -> tuple[FlowModel, TwoModes,
     walkers = Walkers(dynamics, starts, settings.walkers.number, generator)
     target.evaluations = 0
     frames = both_modes(512, generator) if objective == "likelihood" or settings.warmup_share else None
-    result = train(model, stages(model, target, frames, settings, generator, walkers), settings)
+    guides = both_guides(2000, generator) if objective == "guided" else None
+    materials = Materials(target, generator, frames, walkers=walkers, guides=guides)
+    result = train(model, stages(model, materials, settings), settings)
     return model, target, result, walkers
 
 
@@ -61,6 +78,7 @@ def test_reverse_kl_alone_stays_in_its_mode():
 @pytest.mark.parametrize(
     ("objective", "steps", "changes"),
     [
+        ("guided", 200, {"hot_factor": 1.0}),
         ("walkers", 300, {"hot_factor": 1.0}),
         pytest.param("mass-covering", 300, {}, marks=pytest.mark.slow),
         ("annealed", 200, {}),
@@ -89,7 +107,8 @@ def test_likelihood_learns_the_frames_and_evaluates_no_energy():
 @pytest.mark.parametrize(
     ("objective", "names"),
     [
-        ("auto", ["likelihood", "reverse KL"]),
+        ("auto", ["likelihood", "guided reverse KL"]),
+        ("guided", ["likelihood", "guided reverse KL"]),
         ("reverse-kl", ["likelihood", "reverse KL"]),
         ("walkers", ["likelihood", "walkers"]),
         ("mass-covering", ["likelihood", "mass covering"]),
@@ -104,7 +123,8 @@ def test_stages_of_an_objective_share_the_budget(objective, names):
     frames = both_modes(10, generator)
     starts = torch.cat(tuple(frames), 1).view(-1, 1, 3)
     walkers = Walkers(Langevin(target, torch.ones(1)), starts, 4, generator)
-    found = stages(one_mode(), target, frames, config, generator, walkers)
+    guides = both_guides(20, generator) if objective in ("auto", "guided") else None
+    found = stages(one_mode(), Materials(target, generator, frames, walkers=walkers, guides=guides), config)
     assert [stage.name for stage in found] == names
     assert sum(stage.share for stage in found) == pytest.approx(1.0)
 
@@ -113,6 +133,7 @@ def test_stages_of_an_objective_share_the_budget(objective, names):
     ("objective", "evaluations"),
     [
         ("reverse-kl", 16 * 256),
+        ("guided", 16 * 256),  # a quarter of each batch at given torsions; frames have their energies
         ("mass-covering", 2 * 1024 * (1 + 8 * 5)),  # two refills, 8 stages of 5 leapfrog steps
         ("annealed", 7 * 256 + 9 * 4096),  # 9 of 16 rounds have a step of their own
     ],
@@ -131,13 +152,16 @@ def test_energies_of_walkers_are_counted():
 
 
 def test_a_seed_repeats_a_run():
-    for objective in ("walkers", "mass-covering", "annealed"):
+    for objective in ("guided", "walkers", "mass-covering", "annealed"):
         first, again = (trained(objective, 6)[0] for _ in range(2))
         for one, other in zip(first.parameters(), again.parameters(), strict=True):
             assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize(("objective", "needs"), [("likelihood", "frames"), ("walkers", "population")])
+@pytest.mark.parametrize(
+    ("objective", "needs"),
+    [("likelihood", "frames"), ("walkers", "population"), ("guided", "every conformer")],
+)
 def test_what_an_objective_lacks_is_said(objective, needs):
     with pytest.raises(InputError, match=needs):
-        stages(one_mode(), TwoModes(), None, TrainingConfig(objective=objective), torch.Generator())
+        stages(one_mode(), Materials(TwoModes(), torch.Generator()), TrainingConfig(objective=objective))

@@ -1,0 +1,57 @@
+"""Reverse KL of the stiff coordinates at torsions from elsewhere: rare conformers are learnt like others.
+
+KL(q(y|τ)‖p(y|τ)), averaged over any distribution of torsions τ, is least at the same q(y|τ). Reverse KL on a
+model's own samples takes τ from the model, so that a conformer it makes seldom is fitted badly, costs energy,
+and is made ever more seldom. Torsions of hot frames show the stiff part every conformer from the start.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boltzgen.energies.target import BoltzmannTarget
+from boltzgen.models.flow import FlowModel
+from boltzgen.objectives.reverse_kl import worth_training
+
+
+def conditional_reverse_kl(
+    model: FlowModel,
+    target: BoltzmannTarget,
+    torsions: Float[Tensor, "batch torsions"],
+    generator: torch.Generator | None = None,
+    inverse_temperature: float = 1.0,
+    drop_fraction: float = 0.01,
+) -> tuple[Float[Tensor, ""], int]:
+    """Surrogate with the path gradient of E_τ KL(q(y|τ)‖p^β(y|τ)), and how many samples were dropped.
+
+    As ``reverse_kl``, at fixed ``torsions`` (the model's, on the stretched circle): only the layers that move
+    stiff coordinates learn. Where torsions depend on ring puckers, log q(τ|pucker) enters the gradient.
+    """
+    n = len(torsions)
+    with torch.no_grad():
+        latent = model.coordinates.base.sample(n, generator)
+    latent.requires_grad_()
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        stiff, log_det = model.move_stiff(torsions, latent)
+        x, position_log_det = model.coordinates.to_positions(torsions, stiff)
+        log_q = model.coordinates.base.log_prob(latent) - log_det - position_log_det
+        if model.coordinates.base.multimodal_indices.numel():
+            _, torsion_log_det = model.unmove_torsions(torsions, latent)
+            log_q = log_q + torsion_log_det
+        action = log_q + inverse_temperature * target.reduced_energy(x)
+        kept = worth_training(-action.detach(), drop_fraction)
+        finite = torch.where(kept > 0, action, torch.zeros_like(action))
+        (gradient,) = torch.autograd.grad(finite.sum(), latent)
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+    used = torch.nonzero(kept).flatten()
+    if not len(used):
+        return torch.full_like(log_q.sum(), torch.nan), n
+    again, _ = model.unmove_stiff(torsions[used], stiff.detach()[used])
+    return -(gradient[used] * again).sum() / len(used), n - len(used)

@@ -1,0 +1,61 @@
+"""Every conformer that replica exchange found, rare ones too, as training and coordinates want to see it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from boltzgen.energies.target import BoltzmannTarget
+from boltzgen.evaluation.modes import conformer_table, find_states
+from boltzgen.models.model import Internal, Model
+from boltzgen.molecules.molecule import Molecule
+from boltzgen.sampling.frames import FramesConfig, ThermalFrames, local_frames, thermal_dynamics
+from boltzgen.training.materials import Guides
+
+
+def frames_of_every_conformer(
+    target: BoltzmannTarget,
+    molecule: Molecule,
+    masses: Float[Tensor, " atoms"],
+    frames: ThermalFrames,
+    config: FramesConfig,
+    generator: torch.Generator,
+) -> Float[Tensor, "frames atoms 3"]:
+    """Positions (nm) from dynamics within each conformer of ``frames``, with the molecule's stereo.
+
+    A conformer has a share in proportion to the square root of its population: a rare one is seen often
+    enough to be learnt, and what short replica exchange has wrong by a factor of four is wrong by two.
+    """
+    x = frames.positions
+    energies = target.reduced_energy(x).cpu().numpy()
+    equal = np.full(len(x), 1.0 / len(x))
+    positions = x.cpu().numpy()
+    table = conformer_table(find_states(molecule, positions, equal), positions, equal, energies)
+    counts = np.bincount(table.assignment)
+    weights = torch.from_numpy(1.0 / np.sqrt(counts[table.assignment])).to(x.device)
+    starts = x[torch.multinomial(weights, config.walkers, replacement=True, generator=generator)]
+    dynamics = thermal_dynamics(target, masses, config.time_step, config.friction)
+    local, _ = local_frames(dynamics, starts, config, generator)
+    kept = torch.as_tensor(molecule.keeps_stereo(local.cpu().numpy())).to(x.device)
+    return local[kept] if bool(kept.any()) else x
+
+
+@torch.no_grad()
+def guides(
+    model: Model,
+    target: BoltzmannTarget,
+    local: Float[Tensor, "frames atoms 3"],
+    of_all_temperatures: Float[Tensor, "others atoms 3"],
+) -> Guides:
+    """``local`` frames and torsions ``of_all_temperatures`` (nm) in the model's coordinates.
+
+    Frames outside the coordinates' domain are left out.
+    """
+    torsions, stiff, log_det = model.coordinates.from_positions(local)
+    u = target.reduced_energy(local)
+    inside = torch.isfinite(log_det + torsions.sum(1) + stiff.sum(1) + u)
+    hot, hot_stiff, hot_log_det = model.coordinates.from_positions(of_all_temperatures)
+    hot_inside = torch.isfinite(hot_log_det + hot.sum(1) + hot_stiff.sum(1))
+    return Guides(Internal(torsions[inside], stiff[inside]), u[inside], log_det[inside], hot[hot_inside])
