@@ -76,11 +76,14 @@ class MolecularCoordinates(nn.Module):
     ) -> tuple[Float[Tensor, "batch torsions"], Float[Tensor, "batch stiff"], Float[Tensor, " batch"]]:
         """Torsions, stiff coordinates and the ln |det| that ``to_positions`` has there; relabels x first.
 
-        Where x is outside the ranges (another stereoisomer) ln |det| is +inf: a density there is zero.
+        Where no labels bring x into the domain (another stereoisomer) ln |det| is +inf: densities there are
+        zero.
         """
-        angles, raw, log_det = self.unbounded.measure(self.canonicalise(x).permute(2, 1, 0))
+        x = self.canonicalise(x)
+        angles, raw, log_det = self.unbounded.measure(x.permute(2, 1, 0))
         stiff, log_slope = self.whitening.whiten(raw)
         torsions, log_stretch = self.circle.unstretch(angles)
+        log_det = torch.where(self.contains(x), log_det, torch.inf)
         return torsions.T, stiff.T, log_det + log_slope + log_stretch
 
     def contains(self, x: Float[Tensor, "batch atoms 3"]) -> Tensor:

@@ -59,6 +59,8 @@ def test_frames_of_the_other_side_are_not_contained(names):
     coords = coordinates(names[0])
     assert coords.contains(coords.canonicalise(frames(names[0]))).all()
     assert not coords.contains(coords.canonicalise(frames(names[1]))).any()
+    assert coords.from_positions(frames(names[0]))[2].isfinite().all()
+    assert (coords.from_positions(frames(names[1]))[2] == torch.inf).all()
 
 
 @pytest.mark.slow

@@ -2,10 +2,12 @@
 
 import math
 
+import pytest
 import torch
 
 from boltzgen.models.flow import FlowConfig, FlowModel
 from boltzgen.models.model import Internal
+from tests.coordinates.frames import coordinates, frames
 from tests.models.toy_coordinates import ToyCoordinates
 
 SMALL = FlowConfig(torsion_couplings=2, torsion_hidden=16, stiff_couplings=2, stiff_hidden=16)
@@ -42,3 +44,16 @@ def test_a_seed_repeats_a_sample():
     model = perturbed_model(2, 4)
     first, again = (model.sample_with_log_prob(10, torch.Generator().manual_seed(4))[0] for _ in range(2))
     assert torch.equal(first, again)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["beta-glucose", "isoleucine", "penicillin-G"])
+def test_another_stereoisomer_has_no_density_and_another_labelling_the_same(name):
+    coords = coordinates(name)
+    model = FlowModel(coords, SMALL).double()
+    x = frames(name)[::10]
+    log_q = model.log_prob(x)
+    assert log_q.isfinite().all()
+    assert (model.log_prob(x * torch.tensor([1.0, 1.0, -1.0])) == -math.inf).all()
+    images = coords.randomise_labels(coords.canonicalise(x), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(model.log_prob(images), log_q, atol=1e-6, rtol=0)
