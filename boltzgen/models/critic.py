@@ -15,19 +15,18 @@ class CriticNetwork(nn.Module):
     def __init__(self, n_features: int, hidden: int, depth: int, clip: float | None = None) -> None:
         super().__init__()
         self.clip = clip
-        sizes = [n_features] + depth * [hidden] + [1]
-        layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
-        nn.init.zeros_(layers[-1].weight)
-        nn.init.zeros_(layers[-1].bias)
-        self.layers = nn.ModuleList(layers)
+        sizes = [n_features] + depth * [hidden]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.last = nn.Linear(hidden, 1, bias=False)
+        nn.init.zeros_(self.last.weight)
 
     def forward(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, " batch"]:
         hidden = features
-        for index, layer in enumerate(self.layers):
+        for layer in self.layers:
             assert isinstance(layer, nn.Linear)
-            hidden = nn.functional.silu(hidden) if index else hidden
-            hidden = nn.functional.linear(hidden, self._bounded(layer.weight), self._bounded(layer.bias))
-        return hidden[:, 0]
+            affine = nn.functional.linear(hidden, self._bounded(layer.weight), self._bounded(layer.bias))
+            hidden = nn.functional.silu(affine)
+        return hidden @ self._bounded(self.last.weight)[0]
 
     def _bounded(self, value: Tensor) -> Tensor:
         return value if self.clip is None else value.clamp(-self.clip, self.clip)

@@ -41,6 +41,7 @@ class DomainAdversarialConfig(BaseModel):
 
     adversary: bool = True
     strength: NonNegativeFloat = 1.0
+    target_share: float = Field(default=0.1, gt=0.0, lt=1.0)
     latent_dim: PositiveInt | None = None
     hidden: PositiveInt = 128
     torsion_bins: PositiveInt = 8

@@ -110,13 +110,13 @@ class CriticEstimate(NamedTuple):
 
     @property
     def distance(self) -> float:
-        """The difference per mean slope: the estimate of W₁."""
-        return self.difference / self.slope_mean
+        """The difference per mean slope: the estimate of W₁; zero of a flat critic."""
+        return self.difference / self.slope_mean if self.slope_mean else 0.0
 
     @property
     def lower_bound(self) -> float:
         """The difference per greatest slope met: below W₁ as far as these points have shown all slopes."""
-        return self.difference / self.slope_max
+        return self.difference / self.slope_max if self.slope_max else 0.0
 
 
 def critic_estimate(

@@ -59,7 +59,7 @@ def adversarial_stages(model: AdversarialModel, materials: Materials, config: Tr
     def judge(progress: float) -> Loss:
         return critic_loss()
 
-    share, rate = rules.critic_share, config.learning_rate
+    share, rate = rules.critic_share, rules.pace * config.learning_rate
     return [
         Stage("game", 1.0 - share, rate, game, betas=betas),
         Stage("critic", share, rate, judge, betas=betas),
@@ -80,25 +80,27 @@ def _critic_value(model: AdversarialModel, real: Tensor, fake: Tensor, generator
 def domain_adversarial_stages(
     model: DomainAdversarialModel, materials: Materials, config: TrainingConfig
 ) -> list[Stage]:
-    """The bound on frames of both domains, half a batch of each, against the classifier of domains.
+    """The bound on frames of both domains, against a classifier that both count alike for.
 
     Raises InputError where frames of a domain are missing.
     """
     frames, hot_frames, generator = required_frames(materials), materials.hot_frames, materials.generator
     if hot_frames is None or not len(hot_frames.stiff):
         raise InputError("This model learns from frames at two temperatures and has one; give hot frames.")
-    rules, half = model.config, max(config.batch_size // 2, 1)
+    rules = model.config
+    n_target = max(round(rules.target_share * config.batch_size), 1)
+    n_hot = max(config.batch_size - n_target, 1)
 
     def loss(progress: float) -> Loss:
         beta = beta_schedule(progress, rules.beta_warmup_share)
         strength = beta * rules.strength if rules.adversary else 0.0
         bound, latent = zip(
-            model.log_joint_and_latent(batch(frames, half, generator), TARGET, beta, generator),
-            model.log_joint_and_latent(batch(hot_frames, half, generator), HOT, beta, generator),
+            model.log_joint_and_latent(batch(frames, n_target, generator), TARGET, beta, generator),
+            model.log_joint_and_latent(batch(hot_frames, n_hot, generator), HOT, beta, generator),
             strict=True,
         )
         logits = [model.classifier(reverse_gradient(z, strength)) for z in latent]
-        return Loss(domain_loss(*logits) - 0.5 * (bound[0].mean() + bound[1].mean()))
+        return Loss(domain_loss(*logits) - torch.cat(bound).mean())
 
     return [Stage("two domains", 1.0, config.learning_rate, loss)]
 

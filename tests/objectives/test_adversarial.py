@@ -28,7 +28,7 @@ from tests.models.toy_coordinates import ToyCoordinates
 def critic_and_points(n: int = 7) -> tuple[CriticNetwork, torch.Tensor]:
     torch.manual_seed(0)
     critic = CriticNetwork(3, hidden=16, depth=2).double()
-    torch.nn.init.normal_(critic.layers[-1].weight, std=0.5)
+    torch.nn.init.normal_(critic.last.weight, std=0.5)
     return critic, torch.randn(n, 3, dtype=torch.float64)
 
 
