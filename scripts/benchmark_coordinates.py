@@ -13,7 +13,7 @@ the untrained generator (uniform torsions, base density of the stiff coordinates
    in the frames, and the share with the stereo of the SMILES;
 3. thousands of positions a second, forward, and forward and backward, in float32 at batch 4096.
 
---quick: the 48 molecules of tests/molecules.smi without the 238 of tests/coordinates, and fewer frames.
+--quick: the 48 molecules of tests/molecules.smi without those of tests/coordinates, and fewer frames.
 Molecules without MMFF94 parameters are listed and left out.
 """
 
