@@ -36,11 +36,14 @@ class Rows(NamedTuple):
     rows: list[list[str]]
 
 
-def comparison_tables(summary: Summary) -> list[Rows]:
-    """Distances of the samples as generated and as reweighted, then what each model cost and weighs."""
+def comparison_tables(summary: Summary, errors: bool = True) -> list[Rows]:
+    """Distances of the samples as generated and as reweighted, then what each model cost and weighs.
+
+    ``errors``: whether standard errors stand beside the distances.
+    """
     tables = [
-        _distances(summary, "generated", "Distance to the reference, samples as generated"),
-        _distances(summary, "reweighted", "Distance to the reference, samples reweighted"),
+        _distances(summary, "generated", "Distance to the reference, samples as generated", errors),
+        _distances(summary, "reweighted", "Distance to the reference, samples reweighted", errors),
         _costs(summary["models"]),
     ]
     return [table for table in tables if table.rows]
@@ -48,10 +51,11 @@ def comparison_tables(summary: Summary) -> list[Rows]:
 
 def print_comparison(console: Console, summary: Summary, folder: Path | None) -> None:
     """The tables, what failed, and what became of the claims."""
-    for rows in comparison_tables(summary):
+    for rows in comparison_tables(summary, errors=False):
         table = Table(title=escape(rows.title), title_justify="left", box=None, padding=(0, 2, 0, 0))
         for index, column in enumerate(rows.columns):
-            table.add_column(escape(column), justify="left" if index == 0 else "right")
+            first = index == 0
+            table.add_column(escape(column), justify="left" if first else "right", no_wrap=first)
         for row in rows.rows:
             table.add_row(*map(escape, row))
         console.print(table)
@@ -59,6 +63,8 @@ def print_comparison(console: Console, summary: Summary, folder: Path | None) ->
     for model in summary["models"]:
         if model["failure"]:
             _line(console, f"{model['model']} failed: {model['failure']}")
+        if model["model_figures"]:
+            _line(console, said_of_itself(model))
     for claim in summary["claims"]:
         _line(console, f"{VERDICTS[claim['holds']]:>9}  {claim['statement']}: {claim['evidence']}")
     reference = summary["reference"]
@@ -68,9 +74,15 @@ def print_comparison(console: Console, summary: Summary, folder: Path | None) ->
         _line(console, f"Files in {folder}")
 
 
+def said_of_itself(model: Summary) -> str:
+    """A model's own figures in a sentence."""
+    figures = (f"{name} {_number(value)}" for name, value in model["model_figures"].items())
+    return f"{model['model']} says of itself: {', '.join(figures)}"
+
+
 def untrained_table(summary: Summary) -> Rows:
     """The same distances before any training."""
-    return _distances(summary, "untrained", "Distance to the reference before training")
+    return _distances(summary, "untrained", "Distance to the reference before training", errors=True)
 
 
 def torsion_table(summary: Summary) -> Rows:
@@ -84,13 +96,13 @@ def torsion_table(summary: Summary) -> Rows:
     return Rows("Kolmogorov–Smirnov statistic of each torsion", ["model", *names], rows if names else [])
 
 
-def _distances(summary: Summary, of: str, title: str) -> Rows:
+def _distances(summary: Summary, of: str, title: str, errors: bool) -> Rows:
     models = [model for model in summary["models"] if model[of]]
     there = {column: key for column, key in DISTANCES.items() if any(key in model[of] for model in models)}
     rows = [
         [
             model["model"],
-            *(_figure(model[of].get(key)) for key in there.values()),
+            *(_figure(model[of].get(key), errors) for key in there.values()),
             f"{model[of]['conformers_reached']} of {model[of]['conformers']}",
             _number(100 * model[of]["share_above_reference_q999"]["value"]),
         ]
@@ -99,7 +111,7 @@ def _distances(summary: Summary, of: str, title: str) -> Rows:
     if models:
         first = models[0][of]
         nulls = [_number(first[key]["null"]) if key in first else "" for key in there.values()]
-        rows.insert(0, ["(null: two halves of the reference)", *nulls, "", "0.1"])
+        rows.insert(0, ["(null: half and half)", *nulls, "", "0.1"])
     return Rows(title, ["model", *there, "conformers", "% above q99.9"], rows)
 
 
@@ -133,12 +145,12 @@ def _costs(models: Sequence[Summary]) -> Rows:
     return Rows("Cost and weights", columns, rows)
 
 
-def _figure(figure: Summary | None) -> str:
+def _figure(figure: Summary | None, errors: bool = True) -> str:
     if figure is None:
         return ""
     if figure["value"] is None:
         return "∞"
-    error = "" if figure["stderr"] is None else f" ± {_number(figure['stderr'])}"
+    error = "" if figure["stderr"] is None or not errors else f" ± {_number(figure['stderr'])}"
     return _number(figure["value"]) + error
 
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from boltzgen.report import plots
-from boltzgen.report.comparison import VERDICTS, Rows, comparison_tables, torsion_table, untrained_table
+from boltzgen.report.comparison import (
+    VERDICTS,
+    Rows,
+    comparison_tables,
+    said_of_itself,
+    torsion_table,
+    untrained_table,
+)
 from boltzgen.report.page import STYLE
 
 if TYPE_CHECKING:
@@ -50,7 +57,9 @@ def comparison_page(
     parts.append("<h2>Findings</h2>")
     parts.append(_claims(summary["claims"]))
     parts += [_table(rows) for rows in (torsion_table(summary), untrained_table(summary)) if rows.rows]
-    parts += [_statements(model) for model in summary["models"] if model["model_figures"]]
+    parts += [
+        f"<p>{escape(said_of_itself(model))}.</p>" for model in summary["models"] if model["model_figures"]
+    ]
     for label, described in samples.items():
         parts.append(f"<h2>{escape(label)}</h2>")
         parts.append(_pictures(yardstick, described))
@@ -76,13 +85,6 @@ def _claims(claims: list[Mapping[str, Any]]) -> str:
         for claim in claims
     )
     return f"<table>{rows}</table>"
-
-
-def _statements(model: Mapping[str, Any]) -> str:
-    said = "; ".join(
-        f"{escape(name)} {value:.4g}" for name, value in model["model_figures"].items() if value is not None
-    )
-    return f"<p>{escape(model['model'])} says of itself: {said}.</p>"
 
 
 def _pictures(yardstick: Yardstick, samples: Described) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,7 @@ def _reference(config: CompareConfig, prepared: Preparation, watch: Stopwatch) -
     )
     note = f"replica exchange, {settings.ladders} ladders of {settings.picoseconds:g} ps"
     with watch.stage("reference", note):
-        made = reference_ensemble(prepared.system, settings, watch.report)
-    return replace(made.ensemble, metadata={**made.ensemble.metadata, "n_ladders": made.n_ladders})
+        return reference_ensemble(prepared.system, settings, watch.report).ensemble
 
 
 def _contest(

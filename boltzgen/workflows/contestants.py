@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from boltzgen.errors import InputError
+from boltzgen.evaluation.discrepancy import LEAST_FRAMES
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.families import FAMILIES, family
@@ -52,7 +53,7 @@ class CompareConfig(BaseModel):
     budget_seconds: PositiveFloat | None = None
     reference: Path | None = None
     reference_picoseconds: PositiveFloat = 200.0
-    few_frames: PositiveInt = 200
+    few_frames: int = Field(default=200, ge=LEAST_FRAMES)
     frames: FramesConfig = FramesConfig()
     training: TrainingConfig = TrainingConfig()
     model_settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -83,10 +84,26 @@ class Contestant:
 
 
 def contestants(config: CompareConfig) -> list[Contestant]:
-    """Who takes part. Raises InputError naming a model that is not known or named twice."""
+    """Who takes part. Raises InputError naming a model that is not known or named twice, or a bad setting.
+
+    A family that learns from hot frames beside few at the temperature enters twice, with and without its
+    adversary, and a VAE with the same few frames and no others enters with it.
+    """
     names = config.models or tuple(FAMILIES)
     if len(set(names)) < len(names):
         raise InputError(f"A model is named twice in '{','.join(names)}'; name each once.")
     for name in (*names, *config.model_settings):
-        family(name)
-    return [Contestant(name, name, config.model_settings.get(name, {})) for name in names]
+        validated(family(name).config, **config.model_settings.get(name, {}))
+    found = []
+    for name in names:
+        settings = config.model_settings.get(name, {})
+        if not family(name).hot_frames:
+            found.append(Contestant(name, name, settings))
+            continue
+        few = config.few_frames
+        found += [
+            Contestant(name, name, settings, few),
+            Contestant(f"{name}, no adversary", name, settings | {"adversary": False}, few),
+            Contestant(f"vae, {few} frames", "vae", config.model_settings.get("vae", {}), few),
+        ]
+    return found

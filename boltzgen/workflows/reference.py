@@ -107,6 +107,7 @@ def reference_ensemble(
             "solvent": system.solvent,
             "seed": config.seed,
             "n_energy_evaluations": target.evaluations,
+            "n_ladders": config.ladders,
             "temperatures_K": temperatures.tolist(),
             "exchange_acceptance": trajectory.acceptance.tolist(),
             "round_trips": int(trajectory.round_trips.sum()),

@@ -48,7 +48,14 @@ def reference_parts(ensemble: Ensemble, coordinates: MolecularCoordinates, seed:
             f" {PARTS * LEAST_FRAMES} frames."
         )
     training = np.sort(np.concatenate(rows[:2]))
-    return ReferenceParts(training, (_thinned(rows[2]), _thinned(rows[3])), how)
+    early, late = (thinned(some, MOST_TEST_FRAMES, seed) for some in rows[2:])
+    return ReferenceParts(training, (early, late), how)
+
+
+def thinned(rows: Int[np.ndarray, " rows"], most: int, seed: int) -> Int[np.ndarray, " some"]:
+    """At most ``most`` of ``rows`` at random, in their order: equal steps could meet one ladder only."""
+    chosen = np.random.default_rng(seed).choice(len(rows), min(len(rows), most), replace=False)
+    return rows[np.sort(chosen)]
 
 
 def _in_domain(ensemble: Ensemble, coordinates: MolecularCoordinates) -> np.ndarray:
@@ -62,7 +69,3 @@ def _drawn(ensemble: Ensemble, rows: np.ndarray, seed: int) -> np.ndarray:
         return rows
     generator = torch.Generator().manual_seed(seed)
     return rows[systematic_resample(torch.as_tensor(log_weights), len(rows), generator).numpy()]
-
-
-def _thinned(rows: np.ndarray) -> np.ndarray:
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_TEST_FRAMES)).astype(np.int64)]

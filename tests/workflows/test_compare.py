@@ -18,16 +18,18 @@ from boltzgen.sampling.frames import FramesConfig
 from boltzgen.systems import load_system
 from boltzgen.training import families
 from boltzgen.training.config import TrainingConfig
+from boltzgen.workflows import contest
 from boltzgen.workflows.compare import run_compare
 from boltzgen.workflows.contestants import CompareConfig, contestants
-from boltzgen.workflows.reference_parts import reference_parts
+from boltzgen.workflows.hot_frames import hot_frames
+from boltzgen.workflows.reference_parts import reference_parts, thinned
 
 SMALL = FlowConfig(torsion_couplings=2, torsion_hidden=16, stiff_couplings=2, stiff_hidden=32).model_dump()
 SHORT = {
     "n_samples": 400,
     "reference_picoseconds": 10.0,
     "frames": FramesConfig(ladders=16, picoseconds=2.0),
-    "training": TrainingConfig(max_steps=60, batch_size=256),
+    "training": TrainingConfig(max_steps=200, batch_size=256),
     "model_settings": {"flow": SMALL, "flow-likelihood": SMALL},
 }
 
@@ -58,7 +60,7 @@ def test_every_model_has_its_row_whatever_happens_to_another(ethanol):
         assert result.generated.n_samples == 400
         assert set(result.generated.torsions) == {"C1–C2–O3–H9"}
         assert result.weights.log_z.value == pytest.approx(found.results[0].weights.log_z.value, abs=0.5)
-        assert result.cost.n_steps == 60
+        assert result.cost.n_steps == 200
 
 
 def test_training_brings_the_flow_closer(ethanol):
@@ -123,6 +125,31 @@ def test_models_are_those_of_the_register():
         contestants(CompareConfig(molecule="CCO", models=("flow", "flow")))
 
 
+def test_few_frames_of_one_temperature_with_many_of_another_against_few_alone():
+    entered = contestants(CompareConfig(molecule="CCO", models=("domain-adversarial",), few_frames=300))
+    assert [(one.label, one.family, one.n_frames) for one in entered] == [
+        ("domain-adversarial", "domain-adversarial", 300),
+        ("domain-adversarial, no adversary", "domain-adversarial", 300),
+        ("vae, 300 frames", "vae", 300),
+    ]
+    assert entered[1].settings == {"adversary": False}
+
+
+def test_a_second_domain_is_made_once_and_counted(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(contest, "hot_frames", lambda *a: made.append(0) or hot_frames(*a))
+    short = SHORT | {"training": TrainingConfig(max_steps=4, batch_size=32)}
+    found = run_compare(CompareConfig(molecule="CCO", models=("domain-adversarial",), **short))
+    assert len(made) == 1
+    first, second, alone = found.results
+    assert [one.failure for one in found.results] == [None, None, None]
+    assert first.cost.n_frames == alone.cost.n_frames == 200
+    assert first.cost.n_energy_evaluations == second.cost.n_energy_evaluations
+    assert second.cost.n_energy_evaluations > alone.cost.n_energy_evaluations
+    assert "domain_balanced_accuracy" in first.figures
+    assert [c for c in found.claims if c.statement.startswith("domain-adversarial is closer")]
+
+
 def saved_reference(folder, smiles="CCO", temperature=300.0, n=1000, **facts):
     system = load_system(smiles)
     seeds = system.molecule.seed_conformers(4, seed=0)
@@ -165,6 +192,13 @@ def test_parts_share_no_ladder_and_weights_are_obeyed(ethanol):
     parts = reference_parts(weighted, coordinates, seed=0)
     assert all((rows % 2 == 0).all() for rows in (parts.training, *parts.halves))
     assert parts.halves[0].max() < 3000 <= parts.halves[1].min()
+
+
+def test_thinning_meets_every_ladder():
+    rows = thinned(np.arange(32_000), 200, seed=0)
+    assert len(np.unique(rows)) == 200
+    assert len(np.unique(rows % 16)) == 16
+    assert (np.diff(rows) > 0).all()
 
 
 def _everything_inside():
