@@ -271,8 +271,11 @@ def systems() -> None:
 def _run(config: SampleConfig, out: Path | None, line: ProgressLine, resume: bool) -> dict[str, Any]:
     if resume and out is None:
         raise InputError("--resume goes on with a run in a folder: name it with --out.")
+    from boltzgen.workflows.resuming import is_finished
     from boltzgen.workflows.sample import run_sample
 
+    if resume and out is not None and is_finished(out):
+        errors.print(f"{out} holds a finished run; its figures:", markup=False, soft_wrap=True)
     watch = Stopwatch(line.show, STARTED)
     watch.seconds["start-up"] = watch.elapsed
     return run_sample(config, out, watch=watch, resume=resume).summary()

@@ -23,6 +23,8 @@ BAD_INPUT = {
     "unknown force field": (["CCO", "--forcefield", "mm5"], "mm5"),
     "unknown solvent": (["CCO", "--solvent", "beer"], "beer"),
     "unknown device": (["CCO", "--device", "abacus"], "abacus"),
+    "unknown refinement": (["CCO", "--refine", "always"], "always"),
+    "resumption of nothing": (["CCO", "--resume"], "--out"),
 }
 
 

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boltzgen.errors import InputError
+from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.models.flow import FlowModel
 from boltzgen.sampling.annealed import TUNING_ROUNDS, Annealing, Stage
 from boltzgen.sampling.importance import (
@@ -146,7 +146,8 @@ def refine(
     """``n`` samples of which ``target_share`` are effective, if that can be had within ``seconds``.
 
     All of it, pilots included, takes no longer than ``seconds`` unless ``n`` plain samples do. Each position
-    carries a random one of the equivalent labellings. Raises InputError for settings that cannot be.
+    carries a random one of the equivalent labellings. Raises InputError for settings that cannot be, and
+    NotConvergedError where no sample has any weight.
     """
     if n < 1 or not 0 < target_share < 1 or not seconds > 0:
         raise InputError(
@@ -164,6 +165,10 @@ def refine(
         n_proposals = n * min(chosen.ratio_for(wanted), max(RESERVE * _most_ratio(chosen, n, end), 1.0))
         z, log_weights, every = _thinned(chosen.particles, n, n_proposals, generator, end, progress)
         positions, u = _decoded(densities, z, generator)
+    if not bool((every > -math.inf).any()):
+        raise NotConvergedError(
+            f"None of {len(every)} samples has a finite energy: the model has learnt nothing; train longer."
+        )
     share = effective_sample_size(log_weights) / n
     acceptances = chosen.particles.acceptances
     info = RefinementInfo(

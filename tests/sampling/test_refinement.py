@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from boltzgen.errors import InputError
+from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.models.flow import FlowConfig, FlowModel
 from boltzgen.sampling.importance import effective_sample_size, weighted_mean
 from boltzgen.sampling.refinement import CHUNK, refine
@@ -130,3 +130,9 @@ def test_samples_outside_the_coordinates_have_no_weight(model, clock, monkeypatc
 def test_bad_settings_are_refused(model, n, share, seconds):
     with pytest.raises(InputError, match="at least one sample"):
         refine(model, ToyTarget(1.0, 0.0), n, torch.Generator(), share, seconds)
+
+
+def test_a_model_without_any_weight_is_told(model, monkeypatch):
+    monkeypatch.setattr(ToyCoordinates, "contains", lambda self, x: torch.zeros(len(x), dtype=torch.bool))
+    with pytest.raises(NotConvergedError, match="learnt nothing"):
+        refine(model, ToyTarget(1.0, 0.3), 50, torch.Generator().manual_seed(6), seconds=1e-3)
