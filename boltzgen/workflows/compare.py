@@ -11,6 +11,7 @@ import torch
 
 from boltzgen.ensemble import Ensemble
 from boltzgen.ensemble_folder import require_free_folder, summary_text, write_whole
+from boltzgen.errors import InputError
 from boltzgen.evaluation.claims import Claim, claims
 from boltzgen.evaluation.comparison import Yardstick
 from boltzgen.evaluation.description import Described, describe
@@ -65,6 +66,11 @@ def run_compare(
         torch.manual_seed(config.seed)
         generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
         prepared = prepare(preparation, generator, watch)
+        molecule = prepared.system.molecule
+        if molecule.n_atoms < 2:
+            raise InputError(
+                f"'{molecule.smiles}' is a single atom with nothing to compare; give a molecule."
+            )
         shared = prepared.target.evaluations
         reference = _reference(config, prepared, watch)
         contest = _contest(config, prepared, reference, shared, watch)

@@ -14,6 +14,7 @@ from boltzgen.ensemble import Ensemble
 from boltzgen.errors import EvaluationError, NotConvergedError
 from boltzgen.evaluation.comparison import Yardstick
 from boltzgen.evaluation.description import Described, describe
+from boltzgen.evaluation.discrepancy import LEAST_FRAMES
 from boltzgen.evaluation.results import Cost, ModelResult
 from boltzgen.models.model import Model
 from boltzgen.training.families import family
@@ -78,10 +79,11 @@ def _trained_and_measured(contest: Contest, entrant: Contestant, row: ModelResul
     device = prepared.frames.positions.device
     generator = torch.Generator(device).manual_seed(config.seed)
     model = untrained_model(entrant.family, entrant.settings, prepared.model.coordinates, device)
-    materials = _materials(contest, entrant, model, generator)
     before = _samples_before(contest, model, generator)
-    first = prepared.target.evaluations
+    first, hot = prepared.target.evaluations, contest.hot_evaluations
+    materials = _materials(contest, entrant, model, generator)
     training = _train(contest, entrant, model, materials)
+    first += contest.hot_evaluations - hot  # frames made now serve every model that learns from them
     cost = Cost(
         n_frames=0 if materials.frames is None else len(materials.frames.stiff),
         n_energy_evaluations=contest.shared_evaluations
@@ -94,7 +96,7 @@ def _trained_and_measured(contest: Contest, entrant: Contestant, row: ModelResul
     )
     after = _samples(contest, model, generator)
     with watch.stage("measurement", entrant.label):
-        learnt = None if row.trained_on == "energy" else _features(materials)
+        learnt = None if row.trained_on == "energy" or cost.n_frames < LEAST_FRAMES else _features(materials)
         samples = contest.described(after)
         contest.samples[entrant.label] = samples
         yardstick = contest.yardstick

@@ -177,6 +177,17 @@ def test_references_that_cannot_serve_are_refused_by_name(tmp_path, changes, wor
         run_compare(CompareConfig(molecule="CCO", models=("flow",), reference=reference, **SHORT))
 
 
+def test_a_single_atom_is_refused():
+    with pytest.raises(InputError, match=r"'\[Ar\]' is a single atom"):
+        run_compare(CompareConfig(molecule="[Ar]", models=("flow",), **SHORT))
+
+
+def test_settings_are_checked_before_anything_is_computed():
+    settings = {"vae": {"hiden": 3}}
+    with pytest.raises(InputError, match="'hiden' cannot be 3"):
+        contestants(CompareConfig(molecule="CCO", model_settings=settings))
+
+
 def test_parts_share_no_ladder_and_weights_are_obeyed(ethanol):
     found, _ = ethanol
     molecule, n, ladders = found.yardstick.molecule, 4000, 8
