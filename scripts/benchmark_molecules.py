@@ -130,7 +130,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         "molecule", "atoms", "seconds", "evaluations", "ESS share, model", "refined", "Pareto-k",
         "conformers ≥ 1 %", "worst torsion TV (null)", "eff. samples/s", "replica exchange's", "converged",
     ):  # fmt: skip
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=column == "molecule")
     for row in rows:
         if "error" in row:
             table.add_row(row["name"], row["error"])

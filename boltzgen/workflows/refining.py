@@ -17,6 +17,9 @@ from boltzgen.workflows.preparation import Preparation
 from boltzgen.workflows.progress import StageProgress, Stopwatch
 
 MOST_RESERVE = 0.15  # of a run's budget
+HALF_TIME_SHARE = (
+    0.6  # of the share asked for: a model that has it at half-time will have the rest at the end
+)
 PROPOSALS = 20.0  # a sample, that the reserve pays for
 ATOMS_PER_SECOND = 500_000.0  # a flow's samples a second, times their atoms, on two cores
 WRITING = 2.0  # seconds after the samples: verdict and files
@@ -39,7 +42,7 @@ def reserve(config: SampleConfig, prepared: Preparation) -> Reserve | None:
     n_atoms = prepared.target.n_atoms
     needed = PROPOSALS * config.n_samples * n_atoms / ATOMS_PER_SECOND
     seconds = min(needed, MOST_RESERVE * whole_budget(config, n_atoms))
-    return Reserve(seconds, config.refine_share)
+    return Reserve(seconds, HALF_TIME_SHARE * config.refine_share)
 
 
 def refined(
