@@ -5,7 +5,7 @@
 Batched replica exchange on the compiled energy at 300 K (`boltzgen reference NAME` with the settings below,
 one seed), thinned in time to about ``--frames`` frames of all ladders. Each folder holds `ensemble.npz`
 (positions in nm, reduced energies), `molecule.json`, `summary.json` (command, evaluations, verdict) and
-`SHA256SUMS`; `boltzgen.Ensemble.load` reads it, and `--reference` of `boltzgen sample` and `compare` takes it.
+`SHA256SUMS`; `boltzgen.Ensemble.load` reads it, `--reference` of `boltzgen sample` and `compare` takes it.
 Chignolin is left out: its folding takes longer than any run that a desktop can make.
 """
 
