@@ -164,7 +164,7 @@ class FlowModel(GenerativeModel):
         return self.coordinates.randomise_labels(x, generator), log_q
 
     def log_prob(self, x: Float[Tensor, "batch atoms 3"]) -> Float[Tensor, " batch"]:
-        """log q of positions in nm, whatever their labelling of equivalent rotor substituents."""
+        """log q of positions in nm, whatever their labelling; −inf for another stereoisomer."""
         torsions, stiff, log_det = self.coordinates.from_positions(x)
         log_p = self.internal_log_prob(Internal(torsions, stiff))
         return log_p - log_det - self.coordinates.log_multiplicity

@@ -75,9 +75,7 @@ def print_summary(console: Console, summary: dict[str, Any], folder: Path | None
     console.print(table)
     if summary.get("main_conformers"):
         console.print(_conformer_table(summary["main_conformers"]))
-    for warning in summary["warnings"]:
-        text = f"WARNING  {warning}"
-        console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    _print_warnings(console, summary["warnings"])
     if not summary["converged"]:
         console.print("This run did not converge.", style="bold red")
     if folder is not None:
@@ -119,6 +117,7 @@ def print_plan(console: Console, plan: Plan) -> None:
     for feature in plan.features:
         features.add_row(feature.kind, feature.where, str(feature.count) if feature.count > 1 else "")
     console.print(features)
+    _print_warnings(console, plan.warnings)
 
 
 def print_systems(console: Console, systems: dict[str, SystemDescription]) -> None:
@@ -166,6 +165,12 @@ def _refinement_text(refinement: dict[str, Any]) -> str:
     if refinement["stages"]:
         how += f" after {refinement['stages']} stages of annealing"
     return f"from {100 * refinement['share_before']:.1f} %: {how} in {refinement['seconds']:.0f} s"
+
+
+def _print_warnings(console: Console, warnings: list[str]) -> None:
+    for warning in warnings:
+        text = f"WARNING  {warning}"
+        console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _conformer_table(conformers: list[dict[str, Any]]) -> Table:
