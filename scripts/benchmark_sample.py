@@ -5,10 +5,10 @@
 
 For each molecule (by default butane, alanine dipeptide and ibuprofen; MMFF94, vacuum, 300 K, one seed):
 unclipped ESS of the samples as the model makes them (no refinement), effective samples per second (training
-included) and those of one OpenMM LangevinMiddle trajectory given as many seconds of a core, and whether the mean energy, every torsion and the
-conformer populations agree with batched replica exchange. Agreement is in standard errors of the difference
-(|z| below 4 for each of some tens of figures); a torsion's total variation stands beside its null value, the
-distance between two halves of the reference.
+included) and those of one OpenMM LangevinMiddle trajectory given as many seconds of a core, and whether the
+mean energy, every torsion and the conformer populations agree with batched replica exchange. Agreement is
+in standard errors of the difference (|z| below 4 for each of some tens of figures); a torsion's total
+variation stands beside its null value, the distance between two halves of the reference.
 """
 
 import argparse
@@ -110,7 +110,7 @@ def benchmark(smiles: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def openmm_langevin(system: MolecularSystem, seconds: float) -> dict[str, Any]:
-    """One LangevinMiddle trajectory (1 fs) of ``seconds`` of a core; independent frames by the slowest figure."""
+    """One LangevinMiddle trajectory (1 fs) of ``seconds`` of a core; and its independent frames."""
     integrator = openmm.LangevinMiddleIntegrator(300 * unit.kelvin, 1 / unit.picosecond, 0.001)
     integrator.setRandomNumberSeed(1)
     context = openmm.Context(system.system, integrator, openmm.Platform.getPlatformByName("Reference"))
