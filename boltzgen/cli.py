@@ -274,11 +274,13 @@ def _run(config: SampleConfig, out: Path | None, line: ProgressLine, resume: boo
     from boltzgen.workflows.resuming import is_finished
     from boltzgen.workflows.sample import run_sample
 
-    if resume and out is not None and is_finished(out):
-        errors.print(f"{out} holds a finished run; its figures:", markup=False, soft_wrap=True)
+    finished = resume and out is not None and is_finished(out)
     watch = Stopwatch(line.show, STARTED)
     watch.seconds["start-up"] = watch.elapsed
-    return run_sample(config, out, watch=watch, resume=resume).summary()
+    summary = run_sample(config, out, watch=watch, resume=resume).summary()
+    if finished:
+        errors.print(f"{out} holds a finished run; its figures:", markup=False, soft_wrap=True)
+    return summary
 
 
 def _finish(summary: dict[str, Any], out: Path | None, as_json: bool) -> None:
