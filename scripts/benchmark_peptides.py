@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from boltzgen.energies.compiler import compile_system
@@ -183,7 +184,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         "system", "device", "seconds", "evaluations", "ESS share", "clipped 1e-4", "Pareto-k", "refined",
         "−E_p[log q]", "forward ESS", "Ramachandran TV mean, worst (null)", "conformers ≥ 1 %",
     ):  # fmt: skip
-        table.add_column(column, justify="right")
+        table.add_column(escape(column), justify="right", no_wrap=column == "system")
     for row in rows:
         table.add_row(
             row["system"], row["device"], f"{row['wall_seconds']:.0f}", f"{row['n_energy_evaluations']:.2e}",
