@@ -41,7 +41,7 @@ GRADIENT_COST = 3.0  # of both densities with gradients, in plain samples, until
 STAGE_LOSSES = (0.5, 0.2, 0.08)  # schedules tried, coarse to fine
 MODEL_PILOT_TIME, ANNEALING_PILOT_TIME = 0.1, 0.25  # most of the time allowed that pilots may take
 CHEAP = 0.5  # of the time left: a thinning that needs no more is not compared with annealing
-MARGIN = 1.5
+MARGIN = 1.7
 RESERVE = 0.9  # of the time left, for a plan
 LEAST_THINNED = 10  # pilot particles that must be left for a forecast
 
@@ -188,7 +188,7 @@ def refine(
 
 def _wanted(target_share: float) -> float:
     """The share to aim at: pilots, being smaller, see less of the weights' tail."""
-    return min(MARGIN * target_share, 0.5 * (1.0 + target_share))
+    return min(MARGIN * target_share, 0.7 + 0.3 * target_share)
 
 
 def _chosen(

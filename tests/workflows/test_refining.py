@@ -17,10 +17,11 @@ def run(refine: str, **changes):
         "molecule": "CCO",
         "n_samples": 1000,
         "refine": refine,
+        "refine_share": 0.9,
         "budget_seconds": 300.0,
         "frames": FramesConfig(ladders=8, picoseconds=1.0),
         "model_settings": SETTINGS,
-        "training": TrainingConfig(objective="reverse-kl", max_steps=60, batch_size=64, warmup_share=0.1),
+        "training": TrainingConfig(objective="reverse-kl", max_steps=20, batch_size=64, warmup_share=0.1),
     }
     return run_sample(SampleConfig(**(config | changes)))
 
@@ -34,14 +35,14 @@ def test_poor_samples_are_refined_and_the_models_own_share_is_told(plain):
     ensemble = run("auto")
     summary = ensemble.summary()
     own = plain.effective_sample_size_fraction
-    assert own < 0.5
+    assert own < 0.85
     assert "refinement" not in plain.metadata
     assert plain.metadata["model_effective_sample_size_fraction"] == own
     assert summary["model_effective_sample_size_fraction"] == own
     refinement = summary["refinement"]
     assert refinement["share_before"] == own
     assert refinement["share_after"] == pytest.approx(ensemble.effective_sample_size_fraction)
-    assert ensemble.effective_sample_size_fraction > max(0.5, own)
+    assert ensemble.effective_sample_size_fraction > max(0.85, own)
     assert len(ensemble) == 1000 < refinement["proposals"]
     assert (
         summary["n_energy_evaluations"] - plain.metadata["n_energy_evaluations"]
