@@ -146,10 +146,12 @@ class _Plateau:
 
     def reached(self, ess_fraction: float, divergence: float) -> bool:
         self.seen.append((ess_fraction, divergence))
-        if self.told or len(self.seen) < 2 * PLATEAU_WINDOWS:
+        # Thirds of all that was seen: slow progress shows over long stretches only.
+        span = max(PLATEAU_WINDOWS, len(self.seen) // 3)
+        if self.told or len(self.seen) < 2 * span:
             return False
-        recent = torch.tensor(self.seen[-PLATEAU_WINDOWS:]).mean(0)
-        before = torch.tensor(self.seen[-2 * PLATEAU_WINDOWS : -PLATEAU_WINDOWS]).mean(0)
+        recent = torch.tensor(self.seen[-span:]).mean(0)
+        before = torch.tensor(self.seen[-2 * span : -span]).mean(0)
         rises = recent[0] > before[0] * (1.0 + PLATEAU_RELATIVE_FALL)
         falls = recent[1] < before[1] * (1.0 - PLATEAU_RELATIVE_FALL)
         self.told = not bool(rises or falls)
