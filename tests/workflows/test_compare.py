@@ -28,8 +28,8 @@ SMALL = FlowConfig(torsion_couplings=2, torsion_hidden=16, stiff_couplings=2, st
 SHORT = {
     "n_samples": 400,
     "reference_picoseconds": 10.0,
-    "frames": FramesConfig(ladders=16, picoseconds=2.0),
-    "training": TrainingConfig(max_steps=200, batch_size=256),
+    "frames": FramesConfig(ladders=16, picoseconds=2.0, walkers=64, local_picoseconds=2.0),
+    "training": TrainingConfig(max_steps=100, batch_size=256),
     "model_settings": {"flow": SMALL, "flow-likelihood": SMALL},
 }
 
@@ -60,7 +60,7 @@ def test_every_model_has_its_row_whatever_happens_to_another(ethanol):
         assert result.generated.n_samples == 400
         assert set(result.generated.torsions) == {"C1–C2–O3–H9"}
         assert result.weights.log_z.value == pytest.approx(found.results[0].weights.log_z.value, abs=0.5)
-        assert result.cost.n_steps == 200
+        assert result.cost.n_steps == 100
 
 
 def test_training_brings_the_flow_closer(ethanol):
