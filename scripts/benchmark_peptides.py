@@ -4,14 +4,15 @@
         [--samples 10000] [--model-samples 200000] [--reference-dir DIR] [--reference-picoseconds 1000]
         [--out DIR] [--seed 0] [--json FILE] [--quick]
 
-For each system (see `boltzgen systems`): of the model's own samples the unclipped ESS share, the clipped form
-of published figures (largest 1e-4 of the weights lowered; they have 1e7 samples), Pareto-k and the
+For each system (see `boltzgen systems`): of the model's own samples the unclipped ESS share, the clipped
+form of published figures (largest 1e-4 of the weights lowered; they have 1e7 samples), Pareto-k and the
 Ramachandran total variation (100 × 100 bins, unweighted, each residue) from the reference, with its null
-value, and from the same samples with their weights; of reference frames −E_p[log q] in nats and the forward ESS 1/(E_p[w] E_p[1/w]); of the samples that `boltzgen sample`
-delivers the ESS share after refinement, and the conformers of at least 1 % reached. The reference is read
-from DIR/NAME, a folder of `boltzgen reference NAME`, and made where there is none. --out keeps the runs.
-Published: alanine dipeptide ESS 95.8-97.7 % (−E_p[log q] in another measure, not comparable), TV 9.4e-3 to
-1.4e-2, 1e8 to 2.6e8 evaluations (Midgley 2023; Schopmans 2025; von Klitzing 2025).
+value, and from the same samples with their weights; of reference frames −E_p[log q] in nats and the forward
+ESS 1/(E_p[w] E_p[1/w]); of the samples that `boltzgen sample` delivers the ESS share after refinement, and
+the conformers of at least 1 % reached. The reference is read from DIR/NAME, a folder of `boltzgen reference
+NAME`, and made where there is none. --out keeps the runs. Published: alanine dipeptide ESS 95.8-97.7 %
+(−E_p[log q] in another measure, not comparable), TV 9.4e-3 to 1.4e-2, 1e8 to 2.6e8 evaluations (Midgley
+2023; Schopmans 2025; von Klitzing 2025).
 """
 
 import argparse
