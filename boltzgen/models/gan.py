@@ -31,8 +31,9 @@ class AdversarialConfig(BaseModel):
     game: "gan", the non-saturating Jensen–Shannon game; "wgan", Kantorovich–Rubinstein with the critic's
     parameters clipped to ±``clip``; "wgan-gp", the same with ``penalty`` (‖∇F‖ − 1)² instead of clipping.
     pace: of both players, as a share of ``TrainingConfig.learning_rate``: at a likelihood's they run in
-    circles. critic_steps: the critic's steps for one of the generator's. critic_share: of the training, spent
-    at the end on the critic alone, so that what it says is about the generator as it is.
+    circles. critic_steps: the critic's for one of the generator's; a Wasserstein critic that lags behind lets
+    the generator drift away. critic_share: of the training, spent at the end on the critic alone, so that
+    what it says is about the generator as it is.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,7 +42,7 @@ class AdversarialConfig(BaseModel):
     hidden: PositiveInt = 128
     depth: PositiveInt = 3
     pace: PositiveFloat = 0.4
-    critic_steps: PositiveInt = 5
+    critic_steps: PositiveInt = 10
     penalty: PositiveFloat = 10.0
     clip: PositiveFloat = 0.1
     critic_share: float = Field(default=0.2, gt=0.0, lt=1.0)
