@@ -46,17 +46,17 @@ def describe(
 ) -> Described:
     """Of positions in nm with reduced energies. Rows do not depend on the labels of equivalent atoms."""
     parts = [_chunk(coordinates, positions[i : i + CHUNK]) for i in range(0, len(positions), CHUNK)]
-    distances, features = (np.concatenate(part) for part in zip(*parts, strict=True))
-    values = torsion_values(positions, torsions)
+    labelled, distances, features = (np.concatenate(part) for part in zip(*parts, strict=True))
+    values = torsion_values(labelled, torsions)
     return Described(positions, values, np.asarray(energies, np.float64), distances, features)
 
 
 @torch.no_grad()
-def _chunk(coordinates: MolecularCoordinates, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _chunk(coordinates: MolecularCoordinates, positions: np.ndarray) -> tuple[np.ndarray, ...]:
     whitening = coordinates.whitening.mean
     x = coordinates.canonicalise(torch.as_tensor(positions).to(whitening))
     first, second = np.triu_indices(x.shape[1], 1)
     distances = (x[:, first] - x[:, second]).norm(dim=-1) / max(len(first), 1) ** 0.5
     torsions, stiff, _ = coordinates.from_positions(x)
     features = torch.nan_to_num(torch.cat([torsions.cos(), torsions.sin(), stiff], dim=1))
-    return distances.double().cpu().numpy(), features.double().cpu().numpy()
+    return tuple(values.double().cpu().numpy() for values in (x, distances, features))

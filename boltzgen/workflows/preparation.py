@@ -44,6 +44,15 @@ def starting_positions(molecule: Molecule, seed: int) -> Tensor:
     return torch.as_tensor(np.concatenate([seeds, turned])).float()
 
 
+def label_frame(molecule: Molecule) -> Tensor:
+    """One conformer [1, atoms, 3] in nm, the same in every run: its order of prochiral labels is the domain's.
+
+    Coordinates take the order from the first frame they are fitted to. Rings show why it matters: with the
+    branches at an atom exchanged, an axial substituent has the torsions of an equatorial one.
+    """
+    return torch.as_tensor(molecule.seed_conformers(1, seed=0)[:1]).float()
+
+
 @dataclass(frozen=True)
 class Preparation:
     """A molecule's target density, the frames of its dynamics, and a model in coordinates fitted to them.
@@ -120,6 +129,7 @@ def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) 
         local = frames_of_every_conformer(
             target, molecule, masses, frames, affordable_frames(config), generator
         )
+        local = torch.cat([label_frame(molecule).to(device), local])
     with watch.stage("coordinates"):
         energies = target.reduced_energy(local).double().cpu()
         coordinates = build_coordinates(molecule, local.double().cpu(), energies)

@@ -9,11 +9,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from boltzgen.coordinates.build import build_coordinates
 from boltzgen.energies.compiler import compile_system
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.ensemble import Ensemble
 from boltzgen.errors import InputError
 from boltzgen.evaluation.ladders import ladder_quality
+from boltzgen.molecules.molecule import Molecule
 from boltzgen.sampling.frames import thermal_dynamics
 from boltzgen.sampling.tempering import (
     LadderEstimate,
@@ -25,11 +27,12 @@ from boltzgen.sampling.tempering import (
 )
 from boltzgen.sampling.turns import BondTurns
 from boltzgen.systems import MolecularSystem
-from boltzgen.workflows.preparation import starting_positions
+from boltzgen.workflows.preparation import label_frame, starting_positions
 from boltzgen.workflows.progress import Report, StageProgress, silent
 from boltzgen.workflows.versions import package_versions
 
 REPORTS = 50
+LABELLING_FRAMES = 4096
 INVERTED = "{:.2g} % of the frames show another stereoisomer; lower --hottest"
 MAX_DRIFT = 4.0  # of the worst of some tens of observables
 DRIFTED = "the two halves of the run differ in '{}' by over 4 standard errors; give it longer"
@@ -92,13 +95,14 @@ def reference_ensemble(
     state, _ = exchange.run(exchange.init(starts, generator), max(rounds // 10, 1), generator)
     trajectory = _reported_run(exchange, state, rounds, generator, report)
     energies = trajectory.energies[:, :, 0]
-    quality = ladder_quality(molecule, trajectory.positions.numpy(), energies.numpy())
-    inverted = float(1.0 - molecule.keeps_stereo(trajectory.positions.flatten(0, 1).numpy()).mean())
+    positions = _labelled_as_samples(molecule, trajectory.positions.flatten(0, 1), generator)
+    quality = ladder_quality(molecule, positions.view_as(trajectory.positions).numpy(), energies.numpy())
+    inverted = float(1.0 - molecule.keeps_stereo(positions.numpy()).mean())
     warnings = [] if abs(quality.drift) <= MAX_DRIFT else [DRIFTED.format(quality.most_drifting)]
     warnings += [INVERTED.format(100 * inverted)] if inverted > 0 else []
     ensemble = Ensemble.from_frames(
         molecule,
-        trajectory.positions.flatten(0, 1),
+        positions,
         energies.flatten() / target.kT,
         config.temperature,
         quality.effective_sample_size,
@@ -123,6 +127,22 @@ def reference_ensemble(
         },
     )
     return Reference(ensemble, config.ladders, ladder_estimate(energies), target.evaluations, not warnings)
+
+
+@torch.no_grad()
+def _labelled_as_samples(molecule: Molecule, x: Tensor, generator: torch.Generator) -> Tensor:
+    """Frames x (nm), labels of equivalent atoms as ``boltzgen sample`` has them: prochiral ones in order.
+
+    Walkers start with either order and keep it. Rotors' labels are drawn at random. Without a frame of the
+    molecule's stereo x is left as it is.
+    """
+    some = x[:: max(1, len(x) // LABELLING_FRAMES)]
+    some = some[torch.as_tensor(molecule.keeps_stereo(some.numpy()))]
+    if not len(some):
+        return x
+    coordinates = build_coordinates(molecule, torch.cat([label_frame(molecule), some]).double())
+    chunks = [coordinates.canonicalise(chunk) for chunk in x.split(LABELLING_FRAMES)]
+    return torch.cat([coordinates.randomise_labels(chunk, generator) for chunk in chunks])
 
 
 def _reported_run(
