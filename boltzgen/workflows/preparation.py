@@ -45,7 +45,7 @@ def starting_positions(molecule: Molecule, seed: int) -> Tensor:
 
 
 def label_frame(molecule: Molecule) -> Tensor:
-    """One conformer [1, atoms, 3] in nm, the same in every run; its order of prochiral labels is the domain's.
+    """One conformer [1, atoms, 3] in nm, the same in every run; its order of prochiral labels is a domain's.
 
     Coordinates take the order from the first frame they are fitted to. Rings show why it matters: with the
     branches at an atom exchanged, an axial substituent has the torsions of an equatorial one.
