@@ -178,8 +178,8 @@ def test_references_that_cannot_serve_are_refused_by_name(tmp_path, changes, wor
 
 
 def test_a_single_atom_is_refused():
-    with pytest.raises(InputError, match=r"'\[Ar\]' is a single atom"):
-        run_compare(CompareConfig(molecule="[Ar]", models=("flow",), **SHORT))
+    with pytest.raises(InputError, match=r"'\[Na\+\]' is a single atom"):
+        run_compare(CompareConfig(molecule="[Na+]", models=("flow",), **SHORT))
 
 
 def test_settings_are_checked_before_anything_is_computed():
