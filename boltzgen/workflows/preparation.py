@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -134,6 +134,7 @@ def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) 
         energies = target.reduced_energy(local).double().cpu()
         coordinates = build_coordinates(molecule, local.double().cpu(), energies)
         _require_symmetric_energy(target, coordinates, frames.positions[:SYMMETRY_FRAMES], generator)
+        frames = replace(frames, positions=coordinates.canonicalise(frames.positions))
         model = untrained_model(config.model, config.model_settings, coordinates, device)
     return Preparation(system, target, masses, frames, local, tempered, model, reference)
 
