@@ -12,7 +12,7 @@ from boltzgen.objectives.elbo import beta_schedule, elbo_loss, extended_reverse_
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.materials import Materials, batch, required_frames
 from boltzgen.training.recipes import inverse_temperature_schedule
-from boltzgen.training.trainer import Loss, Stage
+from boltzgen.training.stage import Loss, Stage, Stateless
 
 JUDGED_FRAMES = 2000
 
@@ -50,10 +50,12 @@ def vae_energy_stages(
         config.learning_rate,
         loss,
         steady_from=config.anneal_share,
+        stateless=Stateless(generator, target),
     )
     if frames is None or config.warmup_share == 0:
         return [main]
-    return [Stage("ELBO", config.warmup_share, config.warmup_learning_rate, bound), main]
+    shared = Stateless(generator)
+    return [Stage("ELBO", config.warmup_share, config.warmup_learning_rate, bound, stateless=shared), main]
 
 
 def autoencoder_stages(model: Autoencoder, materials: Materials, config: TrainingConfig) -> list[Stage]:
@@ -72,7 +74,13 @@ def autoencoder_stages(model: Autoencoder, materials: Materials, config: Trainin
 
     share = model.config.latent_share
     return [
-        Stage("reconstruction", 1.0 - share, config.learning_rate, reconstruction),
+        Stage(
+            "reconstruction",
+            1.0 - share,
+            config.learning_rate,
+            reconstruction,
+            stateless=Stateless(generator),
+        ),
         Stage("latent density", share, config.learning_rate, latent),
     ]
 

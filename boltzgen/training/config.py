@@ -80,6 +80,8 @@ class TrainingConfig(BaseModel):
 
     ``budget_seconds`` bounds the wall time of training, by default what a whole run's budget leaves; where
     ``max_steps`` is given the schedule follows the steps instead and a seed repeats a run exactly.
+    ``processes`` on the CPU each take a ``batch_size`` of every step: by default as many as torch has
+    threads, at most eight, and one where ``max_steps`` is given.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -88,6 +90,7 @@ class TrainingConfig(BaseModel):
     budget_seconds: PositiveFloat | None = None
     max_steps: PositiveInt | None = None
     batch_size: PositiveInt = 512
+    processes: PositiveInt | None = None
     warmup_share: float = Field(default=0.2, ge=0.0, lt=1.0)
     warmup_learning_rate: PositiveFloat = 2e-3
     learning_rate: PositiveFloat = 1e-3

@@ -32,7 +32,7 @@ from boltzgen.training.games import (
 )
 from boltzgen.training.materials import Materials, StageBuilder, on_frames
 from boltzgen.training.recipes import stages
-from boltzgen.training.trainer import Stage
+from boltzgen.training.stage import Stage
 
 Figures = dict[str, float]
 

@@ -26,7 +26,7 @@ from boltzgen.objectives.adversarial import (
 from boltzgen.objectives.elbo import beta_schedule
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.materials import Materials, batch, required_frames
-from boltzgen.training.trainer import Loss, Stage
+from boltzgen.training.stage import Loss, Stage
 
 BETAS = {"gan": (0.5, 0.99), "wgan": (0.0, 0.9), "wgan-gp": (0.0, 0.9)}
 FIGURE_FRAMES = 8192

@@ -14,7 +14,7 @@ from boltzgen.errors import InputError
 from boltzgen.models.model import Internal
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.training.config import TrainingConfig
-from boltzgen.training.trainer import Loss, Stage
+from boltzgen.training.stage import Loss, Stage, Stateless
 
 FrameLoss = Callable[[Any, Internal, float, torch.Generator], Tensor]
 
@@ -71,7 +71,8 @@ def on_frames(loss: FrameLoss, name: str = "frames") -> StageBuilder:
     """Training that minimises ``loss(model, batch, progress, generator)`` over batches of the frames.
 
     batch: internal coordinates of frames; progress through the stage: 0 to 1; generator: for the loss's own
-    random numbers. The stages take the whole budget at ``TrainingConfig.learning_rate``.
+    random numbers. The loss keeps nothing from one call to the next: processes share its batches. The stages
+    take the whole budget at ``TrainingConfig.learning_rate``.
     """
 
     def stages(model: Any, materials: Materials, config: TrainingConfig) -> list[Stage]:
@@ -80,6 +81,6 @@ def on_frames(loss: FrameLoss, name: str = "frames") -> StageBuilder:
         def value(progress: float) -> Loss:
             return Loss(loss(model, batch(frames, config.batch_size, generator), progress, generator))
 
-        return [Stage(name, 1.0, config.learning_rate, value)]
+        return [Stage(name, 1.0, config.learning_rate, value, stateless=Stateless(generator))]
 
     return stages

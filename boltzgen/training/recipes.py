@@ -19,7 +19,7 @@ from boltzgen.objectives.reverse_kl import reverse_kl
 from boltzgen.objectives.walkers import Proposals, Walkers, walker_likelihood
 from boltzgen.training.config import Objective, TrainingConfig
 from boltzgen.training.materials import Guides, Materials, batch
-from boltzgen.training.trainer import Loss, Stage
+from boltzgen.training.stage import Loss, Stage, Stateless
 
 
 def stages(model: FlowModel, materials: Materials, config: TrainingConfig) -> list[Stage]:
@@ -75,7 +75,13 @@ def likelihood_stage(
     def loss(progress: float) -> Loss:
         return Loss(negative_log_likelihood(model, batch(frames, config.batch_size, generator)))
 
-    return Stage("likelihood", config.warmup_share, config.warmup_learning_rate, loss)
+    return Stage(
+        "likelihood",
+        config.warmup_share,
+        config.warmup_learning_rate,
+        loss,
+        stateless=Stateless(generator),
+    )
 
 
 def reverse_kl_stage(
@@ -94,7 +100,14 @@ def reverse_kl_stage(
         )
         return Loss(value, info.log_weights, info.n_dropped)
 
-    return Stage("reverse KL", share, config.learning_rate, loss, steady_from=config.anneal_share)
+    return Stage(
+        "reverse KL",
+        share,
+        config.learning_rate,
+        loss,
+        steady_from=config.anneal_share,
+        stateless=Stateless(generator, target),
+    )
 
 
 def guided_stage(
@@ -131,8 +144,14 @@ def guided_stage(
             value = value + settings.dispersion_weight * dispersion
         return Loss(value, info.log_weights, n_dropped)
 
-    share_of_budget = 1.0 - config.warmup_share
-    return Stage("guided reverse KL", share_of_budget, config.learning_rate, loss, config.anneal_share)
+    return Stage(
+        "guided reverse KL",
+        1.0 - config.warmup_share,
+        config.learning_rate,
+        loss,
+        steady_from=config.anneal_share,
+        stateless=Stateless(generator, target),
+    )
 
 
 def _drawn(n: int, size: int, generator: torch.Generator) -> Tensor:
@@ -230,6 +249,13 @@ def annealed_stages(
         return Loss(loss, log_weights)
 
     return [
-        Stage("hot reverse KL", share * settings.hot_share, config.learning_rate, hot, steady_from=1.0),
+        Stage(
+            "hot reverse KL",
+            share * settings.hot_share,
+            config.learning_rate,
+            hot,
+            steady_from=1.0,
+            stateless=Stateless(generator, target),
+        ),
         Stage("cooling", share * (1.0 - settings.hot_share), config.learning_rate, cooling, steady_from=1.0),
     ]

@@ -13,39 +13,15 @@ from torch import Tensor, nn
 from boltzgen.errors import EvaluationError, InputError
 from boltzgen.sampling.importance import effective_sample_size
 from boltzgen.training.config import TrainingConfig
+from boltzgen.training.parallel import Team, n_processes
 from boltzgen.training.snapshot import Snapshots
+from boltzgen.training.stage import Loss, Stage
 
 WINDOW_BATCHES = 16
 MAX_BAD_STEPS = 50
 COOL_DOWN = 0.15
 PLATEAU_WINDOWS = 25
 PLATEAU_RELATIVE_FALL = 0.01
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A batch's loss and, where the objective has them, its log weights towards the target [batch]."""
-
-    value: Tensor
-    log_weights: Tensor | None = None
-    n_dropped: int = 0
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A share of the budget spent on one objective; ``loss`` is given the progress through it, 0 to 1.
-
-    betas: memories of Adam's moments.
-    """
-
-    name: str
-    share: float
-    learning_rate: float
-    loss: Callable[[float], Loss]
-    steady_from: float = (
-        0.0  # progress from which the objective no longer changes, so that a plateau can end it
-    )
-    betas: tuple[float, float] = (0.9, 0.99)
 
 
 @dataclass(frozen=True)
@@ -66,13 +42,17 @@ class Progress:
 
 @dataclass
 class TrainingResult:
-    """What happened: history of (seconds, step, ESS share, reverse KL), and the counts."""
+    """What happened: history of (seconds, step, ESS share, reverse KL), and the counts.
+
+    processes: the most that shared a step, each with a batch of its own.
+    """
 
     steps: int = 0
     seconds: float = 0.0
     n_dropped: int = 0
     n_bad_steps: int = 0
     plateau: bool = False
+    processes: int = 1
     history: list[tuple[float, int, float, float]] = field(default_factory=list)
 
 
@@ -224,7 +204,10 @@ class _Training:
         while self.index < len(self.stages):
             start = sum(stage.share for stage in self.stages[: self.index]) / total_share
             end = sum(stage.share for stage in self.stages[: self.index + 1]) / total_share
-            self._run_stage(self.stages[self.index], start, end)
+            stage = self.stages[self.index]
+            with Team(stage, self.parameters, n_processes(stage, self.config, self.parameters)) as team:
+                self.result.processes = max(self.result.processes, team.n)
+                self._run_stage(team, start, end)
             self.index += 1
             if self.index < len(self.stages):
                 self._enter_stage()
@@ -240,26 +223,25 @@ class _Training:
         self.plateau = _Plateau()
         self.bad_in_a_row = 0
 
-    def _run_stage(self, stage: Stage, start: float, end: float) -> None:
+    def _run_stage(self, team: Team, start: float, end: float) -> None:
         while (used := self.clock.used(self.result.steps)) < end or not self.average.steps:
             if self.snapshots is not None and self.snapshots.due(used):
                 self.snapshots.write(used, self._state())
             progress = min((used - start) / (end - start), 1.0)
-            loss = self._step(stage, progress)
+            loss = self._step(team, progress)
             if loss.log_weights is not None:
                 self.window.append(loss.log_weights)
             if self.result.steps % WINDOW_BATCHES == 0:
-                self._look(stage, progress, used, end - start, float(loss.value.detach()))
+                self._look(team.stage, progress, used, end - start, float(loss.value))
         self.average.copy_to(self.model)
 
-    def _step(self, stage: Stage, progress: float) -> Loss:
+    def _step(self, team: Team, progress: float) -> Loss:
+        stage = team.stage
         for group in self.optimizer.param_groups:
             group["lr"] = stage.learning_rate * _learning_rate_factor(progress, self.average.steps)
-        loss = stage.loss(progress)
-        self.optimizer.zero_grad(set_to_none=True)
+        loss = team.loss_and_gradient(self.result.steps, progress)
         sound = bool(torch.isfinite(loss.value))
         if sound:
-            loss.value.backward()
             norm = nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_norm)
             sound = bool(torch.isfinite(norm))
         self.result.steps += 1

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from boltzgen.energies.target import EvaluationCounter
 from boltzgen.models.flow import FlowConfig, FlowModel
 from boltzgen.models.model import Internal
 from boltzgen.objectives.likelihood import negative_log_likelihood
@@ -28,10 +29,14 @@ class TwoModes:
     log_Z = 0.8
 
     def __init__(self) -> None:
-        self.evaluations = 0
+        self.counter = EvaluationCounter()
+
+    @property
+    def evaluations(self) -> int:
+        return self.counter.count
 
     def reduced_energy(self, x: Tensor) -> Tensor:
-        self.evaluations += len(x)
+        self.counter.count += len(x)
         torsions, stiff = x.flatten(1)[:, :N_TORSIONS], x.flatten(1)[:, N_TORSIONS:]
         bessel = math.log(2 * math.pi * torch.special.i0(torch.tensor(KAPPA, dtype=torch.float64)))
         modes = [

@@ -61,7 +61,7 @@ def trained(objective: str, steps: int, **changes) -> tuple[FlowModel, TwoModes,
     starts = torch.cat(tuple(both_modes(256, generator)), 1).view(-1, 1, 3)
     dynamics = Langevin(target, torch.ones(1), time_step=0.05, recentre=False)
     walkers = Walkers(dynamics, starts, settings.walkers.number, generator)
-    target.evaluations = 0
+    target.counter.count = 0
     frames = both_modes(512, generator) if objective == "likelihood" or settings.warmup_share else None
     guides = both_guides(2000, generator) if objective == "guided" else None
     materials = Materials(target, generator, frames, walkers=walkers, guides=guides)

@@ -1,0 +1,251 @@
+"""Gradients of a team, its random numbers, and what becomes of it when a process goes wrong."""
+
+import copy
+import os
+import signal
+import time
+from functools import cache
+
+import pytest
+import torch
+
+from boltzgen.errors import EvaluationError, InputError
+from boltzgen.models.flow import FlowModel
+from boltzgen.training import parallel
+from boltzgen.training.config import TrainingConfig
+from boltzgen.training.parallel import Team, n_processes, reseed
+from boltzgen.training.recipes import reverse_kl_stage
+from boltzgen.training.snapshot import Snapshots, fingerprint
+from boltzgen.training.stage import Loss, Stage, Stateless
+from boltzgen.training.trainer import train
+from tests.models.toy_coordinates import ToyCoordinates
+from tests.objectives.two_modes import N_STIFF, N_TORSIONS, SMALL, TwoModes, second_mode_weight
+
+SEED, STEP = 5, 12
+SETTINGS = TrainingConfig(batch_size=128, warmup_share=0.0, learning_rate=5e-3, hot_factor=4.0)
+
+
+@pytest.fixture(autouse=True)
+def _no_process_is_left():
+    yield
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+    assert torch.get_num_threads() == 1
+
+
+@cache
+def untrained() -> FlowModel:
+    torch.manual_seed(0)
+    return FlowModel(ToyCoordinates(N_TORSIONS, N_STIFF), SMALL).double()
+
+
+def toy(seed: int = SEED, **changes) -> tuple[FlowModel, TwoModes, Stage, TrainingConfig]:
+    model, target = copy.deepcopy(untrained()), TwoModes()
+    config = SETTINGS.model_copy(update=changes)
+    return model, target, reverse_kl_stage(model, target, config, torch.Generator().manual_seed(seed)), config
+
+
+def single(loss) -> tuple[torch.nn.Parameter, Stage]:
+    """A stage that trains one number by ``loss(number)``."""
+    number = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+    generator = torch.Generator().manual_seed(SEED)
+    stage = Stage("toy", 1.0, 1e-2, lambda progress: loss(number, generator), stateless=Stateless(generator))
+    return number, stage
+
+
+def test_gradient_of_a_team_is_the_mean_of_the_gradients_of_its_batches():
+    n = 3
+    model, target, stage, config = toy()
+    with Team(stage, list(model.parameters()), n) as team:
+        found = team.loss_and_gradient(STEP, 0.7)
+    assert target.evaluations == n * config.batch_size
+    assert len(found.log_weights) == n * config.batch_size
+
+    values, weights, gradients = [], [], []
+    for rank in range(n):
+        alone, _, stage, _ = toy()
+        if rank:
+            reseed(stage.stateless.generator, SEED, STEP, rank)
+        loss = stage.loss(0.7)
+        loss.value.backward()
+        values.append(loss.value.detach())
+        weights.append(loss.log_weights)
+        gradients.append([p.grad for p in alone.parameters()])
+    assert torch.allclose(found.value, torch.stack(values).mean(), rtol=1e-12)
+    assert torch.equal(found.log_weights, torch.cat(weights))
+    for parameter, *parts in zip(model.parameters(), *gradients, strict=True):
+        assert torch.allclose(parameter.grad, torch.stack(parts).mean(0), rtol=1e-12, atol=1e-14)
+    assert not torch.equal(weights[1], weights[2])
+
+
+def test_parameters_that_no_batch_depends_on_have_no_gradient():
+    """In the game of two players the one that does not move must not: Adam would move it on a zero."""
+    used, idle = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    generator = torch.Generator()
+    stage = Stage("toy", 1.0, 1e-2, lambda progress: Loss(used.sum()), stateless=Stateless(generator))
+    with Team(stage, [used, idle], 2) as team:
+        for step in range(2):
+            team.loss_and_gradient(step, 0.0)
+    assert torch.equal(used.grad, torch.ones(2))
+    assert idle.grad is None
+
+
+def trained(path=None, steps=24, **changes):
+    model, target, stage, config = toy(processes=2, max_steps=steps, **changes)
+    snapshots = None
+    if path is not None:
+        snapshots = Snapshots(path, stage.stateless.generator, fingerprint(model, torch.zeros(1)))
+        snapshots.due = lambda used: True
+    return model, target, train(model, [stage], config, snapshots=snapshots)
+
+
+def test_a_seed_repeats_a_run_of_several_processes():
+    model, target, result = trained()
+    again, _, _ = trained()
+    assert result.processes == 2
+    assert target.evaluations == 2 * 24 * SETTINGS.batch_size
+    for one, other in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_run_that_was_cut_short_goes_on_with_the_same_random_numbers(tmp_path, monkeypatch):
+    whole, _, _ = trained()
+    path, steps = tmp_path / "checkpoint.pt", 0
+    differentiated = Team.loss_and_gradient
+
+    def cut(team, step, progress):
+        nonlocal steps
+        steps += 1
+        if steps == 10:
+            raise KeyboardInterrupt
+        return differentiated(team, step, progress)
+
+    monkeypatch.setattr(Team, "loss_and_gradient", cut)
+    with pytest.raises(KeyboardInterrupt):
+        trained(path)
+    resumed, _, result = trained(path)
+    assert result.steps == 24
+    assert steps == 10 + 24 - 9
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_two_processes_reach_the_target():
+    model, target, result = trained(steps=250)
+    assert result.n_bad_steps == 0
+    with torch.no_grad():
+        x, log_q = model.sample_with_log_prob(20_000, torch.Generator().manual_seed(9))
+        log_weights = -target.reduced_energy(x) - log_q
+    assert float(log_weights.logsumexp(0)) - torch.tensor(20_000.0).log() == pytest.approx(0.8, abs=0.03)
+    assert second_mode_weight(model) == pytest.approx(0.3, abs=0.05)
+
+
+def test_a_worker_that_raises_ends_the_training_with_its_message():
+    owner = os.getpid()
+
+    def loss(number, generator):
+        if os.getpid() != owner:
+            raise EvaluationError("the well ran dry")
+        return Loss(number.sum())
+
+    number, stage = single(loss)
+    with pytest.raises(EvaluationError, match="the well ran dry") as raised, Team(stage, [number], 2) as team:
+        team.loss_and_gradient(0, 0.0)
+    assert "in loss" in raised.value.__notes__[0]
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_worker_that_is_killed_is_told_of(busy):
+    owner = os.getpid()
+
+    def loss(number, generator):
+        if busy and os.getpid() != owner:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Loss(number.sum())
+
+    number, stage = single(loss)
+    with Team(stage, [number], 3) as team:
+        if not busy:
+            os.kill(team._workers[0].pid, signal.SIGKILL)
+        with pytest.raises(EvaluationError, match="died of SIGKILL"):
+            team.loss_and_gradient(0, 0.0)
+
+
+def test_a_worker_that_hangs_is_not_waited_for(monkeypatch):
+    owner = os.getpid()
+
+    def loss(number, generator):
+        if os.getpid() != owner:
+            time.sleep(1000.0)
+        return Loss(number.sum())
+
+    monkeypatch.setattr(parallel, "TIMEOUT", 0.2)
+    number, stage = single(loss)
+    with (
+        pytest.raises(EvaluationError, match=r"did not answer within 0\.2 s"),
+        Team(stage, [number], 2) as team,
+    ):
+        team.loss_and_gradient(0, 0.0)
+
+
+def test_workers_end_when_the_main_process_is_killed(tmp_path):
+    """Even those that are idle: the other end of their pipe is gone, and no sibling holds it open."""
+    number, stage = single(lambda number, generator: Loss(number.sum()))
+    told, tell = os.pipe()
+    main = os.fork()
+    if main == 0:
+        with Team(stage, [number], 3) as team:
+            team.loss_and_gradient(0, 0.0)
+            os.write(tell, b"*")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.close(tell)
+    assert os.read(told, 1) == b"*"
+    assert os.read(told, 1) == b""  # every process that held the pipe has ended
+    os.close(told)
+    os.waitpid(main, 0)
+
+
+def test_one_batch_that_is_not_finite_makes_a_bad_step():
+    owner = os.getpid()
+
+    def loss(number, generator):
+        return Loss(number.sum() * (1.0 if os.getpid() == owner else float("nan")))
+
+    number, stage = single(loss)
+    module = torch.nn.ParameterList([number])
+    with pytest.raises(EvaluationError, match="training diverged"):
+        train(module, [stage], TrainingConfig(max_steps=100, processes=2))
+    assert number.item() == 1.0
+
+
+def test_processes_are_for_losses_without_state_where_time_is_the_limit(monkeypatch):
+    model, _, stage, config = toy()
+    parameters = list(model.parameters())
+    stateful = Stage("stateful", 1.0, 1e-3, stage.loss)
+    timed = config.model_copy(update={"budget_seconds": 10.0})
+    asked = config.model_copy(update={"processes": 3, "max_steps": 10})
+    assert n_processes(stage, asked, parameters) == 3
+    assert n_processes(stateful, asked, parameters) == 1
+    assert n_processes(stage, timed, parameters) == 1  # as many as threads, and tests have one
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
+    likelihood = Stage("frames", 1.0, 1e-3, stage.loss, stateless=Stateless(torch.Generator()))
+    assert n_processes(likelihood, timed, parameters) == 2
+    assert n_processes(likelihood, asked.model_copy(update={"processes": None}), parameters) == 1
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    assert n_processes(likelihood, timed, parameters) == 1
+    with pytest.raises(InputError, match="leave 'processes' out"):
+        n_processes(stage, asked, parameters)
+
+
+def test_training_in_processes_follows_work_of_several_threads():
+    """Threads of the parent, OpenMP's too, are not in a forked child, which must not wait for them."""
+    torch.set_num_threads(2)
+    try:
+        big = torch.randn(600, 600, requires_grad=True)
+        (big @ big).exp().sum().backward()
+        model, _, stage, config = toy(processes=2, max_steps=3)
+        train(model, [stage], config)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
