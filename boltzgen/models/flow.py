@@ -7,6 +7,7 @@ follow, by affine couplings conditional on all torsions and on each other: q(τ,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -72,6 +73,19 @@ def _layers(coordinates: MolecularCoordinates, config: FlowConfig) -> nn.ModuleL
     return layers
 
 
+def _through(
+    layers: Iterable[nn.Module], point: Internal, inverse: bool
+) -> tuple[Internal, Float[Tensor, " batch"]]:
+    """``point`` carried through ``layers``, or back through them, and the log-determinant of that."""
+    torsions, stiff = point
+    log_det = stiff.new_zeros(len(stiff))
+    for layer in reversed(list(layers)) if inverse else layers:
+        step = cast("FlowLayer", layer)
+        torsions, stiff, change = step.inverse(torsions, stiff) if inverse else step(torsions, stiff)
+        log_det = log_det + change
+    return Internal(torsions, stiff), log_det
+
+
 class FlowModel(GenerativeModel):
     """A bijection of latent and molecular internal coordinates with exact log density both ways."""
 
@@ -94,53 +108,34 @@ class FlowModel(GenerativeModel):
 
     def forward(self, latent: Internal) -> tuple[Internal, Float[Tensor, " batch"]]:
         """Latent to molecular internal coordinates, and log|∂ molecular/∂ latent|."""
-        torsions, stiff = latent
-        log_det = stiff.new_zeros(len(stiff))
-        for layer in self.layers:
-            torsions, stiff, change = layer(torsions, stiff)
-            log_det = log_det + change
-        return Internal(torsions, stiff), log_det
+        return _through(self.layers, latent, inverse=False)
 
     def inverse(self, internal: Internal) -> tuple[Internal, Float[Tensor, " batch"]]:
         """Molecular internal coordinates to latent, and log|∂ latent/∂ molecular|."""
-        torsions, stiff = internal
-        log_det = stiff.new_zeros(len(stiff))
-        for layer in reversed(self.layers):
-            torsions, stiff, change = cast("FlowLayer", layer).inverse(torsions, stiff)
-            log_det = log_det + change
-        return Internal(torsions, stiff), log_det
+        return _through(self.layers, internal, inverse=True)
 
     def move_stiff(self, torsions: Tensor, stiff: Tensor) -> tuple[Tensor, Float[Tensor, " batch"]]:
         """Latent stiff coordinates to molecular ones, given molecular torsions; and the log-determinant."""
-        log_det = stiff.new_zeros(len(stiff))
-        for layer in self._stiff_layers:
-            _, stiff, change = layer(torsions, stiff)
-            log_det = log_det + change
-        return stiff, log_det
+        moved, log_det = _through(self._stiff_layers, Internal(torsions, stiff), inverse=False)
+        return moved.stiff, log_det
 
     def unmove_stiff(self, torsions: Tensor, stiff: Tensor) -> tuple[Tensor, Float[Tensor, " batch"]]:
         """The inverse of ``move_stiff``."""
-        log_det = stiff.new_zeros(len(stiff))
-        for layer in reversed(self._stiff_layers):
-            _, stiff, change = layer.inverse(torsions, stiff)
-            log_det = log_det + change
-        return stiff, log_det
+        latent, log_det = _through(self._stiff_layers, Internal(torsions, stiff), inverse=True)
+        return latent.stiff, log_det
 
     def unmove_torsions(self, torsions: Tensor, stiff: Tensor) -> tuple[Tensor, Float[Tensor, " batch"]]:
         """Molecular torsions to latent ones, given latent stiff coordinates; and the log-determinant."""
-        log_det = stiff.new_zeros(len(stiff))
-        for layer in reversed(self._torsion_layers):
-            torsions, _, change = layer.inverse(torsions, stiff)
-            log_det = log_det + change
-        return torsions, log_det
+        latent, log_det = _through(self._torsion_layers, Internal(torsions, stiff), inverse=True)
+        return latent.torsions, log_det
 
     @property
-    def _torsion_layers(self) -> list[FlowLayer]:
+    def _torsion_layers(self) -> list[nn.Module]:
         return [layer for layer in self.layers if isinstance(layer, TorsionCoupling)]
 
     @property
-    def _stiff_layers(self) -> list[FlowLayer]:
-        return [cast("FlowLayer", layer) for layer in self.layers if not isinstance(layer, TorsionCoupling)]
+    def _stiff_layers(self) -> list[nn.Module]:
+        return [layer for layer in self.layers if not isinstance(layer, TorsionCoupling)]
 
     def internal_log_prob(self, internal: Internal) -> Float[Tensor, " batch"]:
         """log density of internal coordinates in the measure dτ dy: what likelihood training maximises."""
