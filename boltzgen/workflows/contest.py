@@ -54,7 +54,7 @@ class Contest:
         target, before = self.prepared.target, self.prepared.target.evaluations
         generator = torch.Generator(self.prepared.frames.positions.device).manual_seed(self.config.seed)
         with self.watch.stage("hot frames"):
-            frames = hot_frames(self.prepared, self.config.frames, generator)
+            frames = hot_frames(self.prepared, generator)
         self.hot_evaluations = target.evaluations - before
         return frames
 

@@ -6,16 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boltzgen.sampling.frames import FramesConfig, thermal_frames
+from boltzgen.sampling.frames import thermal_frames
 from boltzgen.sampling.turns import BondTurns
 from boltzgen.workflows.preparation import Preparation
 
 HOT = 2.0  # times the target's temperature
 
 
-def hot_frames(
-    prepared: Preparation, config: FramesConfig, generator: torch.Generator
-) -> Float[Tensor, "frames atoms 3"]:
+def hot_frames(prepared: Preparation, generator: torch.Generator) -> Float[Tensor, "frames atoms 3"]:
     """Frames (nm) at twice the target's temperature, from ladders that start at its thermal frames.
 
     Their energies count with the target's. Frames of another stereoisomer are left out.
@@ -23,8 +21,8 @@ def hot_frames(
     target = prepared.target.at_temperature(HOT * prepared.target.temperature)
     molecule = prepared.system.molecule
     x = prepared.frames.positions
-    starts = x[torch.randperm(len(x), generator=generator, device=x.device)[: config.ladders]]
+    starts = x[torch.randperm(len(x), generator=generator, device=x.device)[: prepared.size.ladders]]
     turns = BondTurns.of(molecule, x.device)
-    frames = thermal_frames(target, prepared.masses, starts, config, generator, turns)
+    frames = thermal_frames(target, prepared.masses, starts, prepared.size, generator, turns)
     kept = torch.as_tensor(molecule.keeps_stereo(frames.positions.cpu().numpy()))
     return frames.where(kept).positions

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,18 +21,21 @@ from boltzgen.ensemble import Ensemble
 from boltzgen.errors import InputError
 from boltzgen.models.model import Internal, Model
 from boltzgen.molecules.molecule import Molecule
-from boltzgen.sampling.frames import FramesConfig, ThermalFrames, thermal_frames
+from boltzgen.sampling.frames import FramesConfig, ThermalFrames, thermal_dynamics, thermal_frames
+from boltzgen.sampling.tempering import temperature_ladder
 from boltzgen.sampling.turns import BondTurns
 from boltzgen.systems import MolecularSystem, load_system
 from boltzgen.training.families import family
 from boltzgen.training.materials import Materials
-from boltzgen.workflows.config import SampleConfig, validated
+from boltzgen.workflows.config import SampleConfig, validated, whole_budget
 from boltzgen.workflows.given_reference import load_reference
 from boltzgen.workflows.guides import frames_of_every_conformer, guides
 from boltzgen.workflows.progress import Stopwatch
 
 SEED_CONFORMERS = 64
 SYMMETRY_FRAMES = 256
+TRIAL_STEPS = 4
+FRAMES_SHARE = 0.25  # of the budget
 SYMMETRY_TOLERANCE = 1e-3  # kT, in float64
 
 
@@ -57,7 +62,8 @@ def label_frame(molecule: Molecule) -> Tensor:
 class Preparation:
     """A molecule's target density, the frames of its dynamics, and a model in coordinates fitted to them.
 
-    masses: [atoms] in dalton. frames: at the target's temperature, about as populated as they should be.
+    masses: [atoms] in dalton. size: of the replica exchange that was made. frames: at the target's
+    temperature, about as populated as they should be.
     local: frames within every conformer of these (nm), to which the coordinates are fitted. tempered: frames
     of all temperatures (nm). reference: the ensemble that ``config.reference`` names.
     """
@@ -65,6 +71,7 @@ class Preparation:
     system: MolecularSystem
     target: BoltzmannTarget
     masses: Tensor
+    size: FramesConfig
     frames: ThermalFrames
     local: Float[Tensor, "frames atoms 3"]
     tempered: Float[Tensor, "others atoms 3"]
@@ -84,16 +91,44 @@ def select_device(name: str) -> str:
     return name
 
 
-def affordable_frames(config: SampleConfig) -> FramesConfig:
-    """``config.frames``, shortened in proportion where the budget is under a minute."""
-    if config.budget_seconds is None:
-        return config.frames
-    share = min(1.0, max(config.budget_seconds / 60.0, 0.1))
+def affordable_frames(
+    config: SampleConfig,
+    target: BoltzmannTarget,
+    masses: Float[Tensor, " atoms"],
+    starts: Float[Tensor, "starts atoms 3"],
+    generator: torch.Generator,
+) -> FramesConfig:
+    """``config.frames``, made smaller where they would take over a quarter of the budget on this machine.
+
+    A few steps of the dynamics tell what it costs. Fewer and shorter ladders and walkers share the cut, in
+    steps of four, so that small differences in speed do not change a run. With a fixed number of training
+    steps the frames are as they are.
+    """
     frames = config.frames
+    if config.training.max_steps is not None:
+        return frames
+    rungs = len(
+        temperature_ladder(config.temperature, frames.hot_factor * config.temperature, target.n_atoms)
+    )
+    walkers = frames.ladders * rungs
+    x = starts[torch.arange(walkers, device=starts.device) % len(starts)]
+    dynamics = thermal_dynamics(target, masses, frames.time_step, frames.friction)
+    state, _ = dynamics.run(dynamics.init(x, generator), 1, generator)
+    began = time.monotonic()
+    dynamics.run(state, TRIAL_STEPS, generator)
+    step = (time.monotonic() - began) / TRIAL_STEPS
+    local = frames.local_picoseconds * frames.walkers / walkers
+    seconds = step * (frames.picoseconds + local) / frames.time_step
+    cut = 1
+    while seconds / cut > FRAMES_SHARE * whole_budget(config, target.n_atoms):
+        cut *= 4
+    each = math.isqrt(cut)
     return frames.model_copy(
         update={
-            "picoseconds": share * frames.picoseconds,
-            "local_picoseconds": share * frames.local_picoseconds,
+            "ladders": max(frames.ladders // each, 2),
+            "walkers": max(frames.walkers // each, 1),
+            "picoseconds": frames.picoseconds / each,
+            "local_picoseconds": frames.local_picoseconds / each,
         }
     )
 
@@ -111,10 +146,9 @@ def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) 
     with watch.stage("dynamics", f"{config.frames.ladders} ladders of temperatures"):
         device = generator.device
         masses = torch.as_tensor(molecule.masses).float().to(device)
-        turns = BondTurns.of(molecule, device)
-        frames = thermal_frames(
-            target, masses, starts.to(device), affordable_frames(config), generator, turns
-        )
+        starts = starts.to(device)
+        size = affordable_frames(config, target, masses, starts, generator)
+        frames = thermal_frames(target, masses, starts, size, generator, BondTurns.of(molecule, device))
     with watch.stage("coordinates"):
         kept = torch.as_tensor(molecule.keeps_stereo(frames.positions.cpu().numpy()))
         if not kept.any():
@@ -125,10 +159,8 @@ def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) 
         frames = frames.where(kept)
         kept = torch.as_tensor(molecule.keeps_stereo(frames.of_all_temperatures.cpu().numpy())).to(device)
         tempered = frames.of_all_temperatures[kept]
-    with watch.stage("local dynamics", f"{config.frames.walkers} walkers in all conformers found"):
-        local = frames_of_every_conformer(
-            target, molecule, masses, frames, affordable_frames(config), generator
-        )
+    with watch.stage("local dynamics", f"{size.walkers} walkers in all conformers found"):
+        local = frames_of_every_conformer(target, molecule, masses, frames, size, generator)
         local = torch.cat([label_frame(molecule).to(device), local])
     with watch.stage("coordinates"):
         energies = target.reduced_energy(local).double().cpu()
@@ -136,7 +168,7 @@ def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) 
         _require_symmetric_energy(target, coordinates, frames.positions[:SYMMETRY_FRAMES], generator)
         frames = replace(frames, positions=coordinates.canonicalise(frames.positions))
         model = untrained_model(config.model, config.model_settings, coordinates, device)
-    return Preparation(system, target, masses, frames, local, tempered, model, reference)
+    return Preparation(system, target, masses, size, frames, local, tempered, model, reference)
 
 
 def energy_materials(prepared: Preparation, model: Model, generator: torch.Generator) -> Materials:

@@ -27,7 +27,6 @@ from boltzgen.workflows.hot_frames import HOT, hot_frames
 from boltzgen.workflows.judging import main_conformers, training_history, verdict
 from boltzgen.workflows.preparation import (
     Preparation,
-    affordable_frames,
     energy_materials,
     internal_frames,
     prepare,
@@ -141,7 +140,7 @@ def _materials(
         return materials, f"the energy, after a start on {len(own.stiff)} frames of its own replica exchange"
     hot, beside = None, ""
     if family(config.model).hot_frames:
-        hot = internal_frames(prepared.model, hot_frames(prepared, affordable_frames(config), generator))
+        hot = internal_frames(prepared.model, hot_frames(prepared, generator))
         beside = f", and {len(hot.stiff)} at {HOT * config.temperature:g} K"
     if prepared.reference is None:
         materials = Materials(prepared.target, generator, own, hot)
