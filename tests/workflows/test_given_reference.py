@@ -37,7 +37,7 @@ def test_frames_that_fit_are_read_and_trained_on(tmp_path):
         n_samples=100,
         model="flow-likelihood",
         reference=tmp_path / "reference",
-        frames=FramesConfig(ladders=8, picoseconds=1.0),
+        frames=FramesConfig(ladders=8, picoseconds=1.0, walkers=64, local_picoseconds=2.0),
         training=TrainingConfig(max_steps=5, batch_size=32),
     )
     found = run_sample(config)

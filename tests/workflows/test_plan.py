@@ -6,7 +6,7 @@ from boltzgen.sampling.frames import FramesConfig
 from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.plan import plan
 
-SHORT = FramesConfig(ladders=16, picoseconds=2.0)
+SHORT = FramesConfig(ladders=16, picoseconds=2.0, walkers=64, local_picoseconds=2.0)
 
 
 def test_ibuprofens_torsions_rotors_ring_and_stereocentre_are_named():

@@ -19,7 +19,7 @@ def run(refine: str, **changes):
         "refine": refine,
         "refine_share": 0.9,
         "budget_seconds": 300.0,
-        "frames": FramesConfig(ladders=8, picoseconds=1.0),
+        "frames": FramesConfig(ladders=8, picoseconds=1.0, walkers=64, local_picoseconds=2.0),
         "model_settings": SETTINGS,
         "training": TrainingConfig(objective="reverse-kl", max_steps=20, batch_size=64, warmup_share=0.1),
     }

@@ -14,7 +14,7 @@ from boltzgen.workflows.sample import run_sample
 CONFIG = SampleConfig(
     molecule="CCCC",
     n_samples=300,
-    frames=FramesConfig(ladders=8, picoseconds=1.0),
+    frames=FramesConfig(ladders=8, picoseconds=1.0, walkers=64, local_picoseconds=2.0),
     model_settings={"torsion_couplings": 2, "torsion_hidden": 8, "stiff_couplings": 2, "stiff_hidden": 8},
     training=TrainingConfig(objective="reverse-kl", max_steps=40, batch_size=64),
 )

@@ -18,7 +18,7 @@ from boltzgen.workflows.progress import StageProgress
 from boltzgen.workflows.sample import run_sample
 
 SHORT = {
-    "frames": FramesConfig(ladders=16, picoseconds=2.0),
+    "frames": FramesConfig(ladders=16, picoseconds=2.0, walkers=64, local_picoseconds=2.0),
     "model_settings": {
         "torsion_couplings": 2,
         "torsion_hidden": 16,
@@ -79,11 +79,13 @@ def test_summary_holds_what_is_promised(ethanol):
     )  # fmt: skip
     assert set(promised) <= summary.keys()
     n_rungs = len(temperature_ladder(300.0, 900.0, ensemble.molecule.n_atoms))
-    dynamics = 16 * n_rungs * 1000  # 2 ps of 2 fs steps
+    dynamics = 16 * n_rungs * (1000 + 20 * 4)  # 2 ps of 2 fs steps; 20 times four turns
+    local = 64 * 1000
     training = 48 * 256  # 60 steps, a fifth of them on frames
-    looked_at = 2 * 16 * 16  # cold frames: energies for the coordinates and for the verdict
+    # Cold frames: for their conformers and for the verdict; local ones: for coordinates and training.
+    looked_at = 2 * 16 * 16 + 2 * 64 * 20
     assert summary["n_energy_evaluations"] == pytest.approx(
-        dynamics + training + 2000 + looked_at + 2 * 256, rel=0.03
+        dynamics + local + training + 2000 + looked_at + 2 * 256, rel=0.01
     )
 
 
@@ -117,7 +119,8 @@ def test_stages_are_reported_in_order():
     run_sample(config, watch=Stopwatch(seen.append))
     stages = list(dict.fromkeys(progress.stage for progress in seen))
     assert stages == [
-        "seed conformers", "energy", "dynamics", "coordinates", "training", "sampling", "diagnostics",
+        "seed conformers", "energy", "dynamics", "coordinates", "local dynamics", "training", "sampling",
+        "diagnostics",
     ]  # fmt: skip
     assert any("ESS" in progress.note for progress in seen)
 
