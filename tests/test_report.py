@@ -9,10 +9,25 @@ from rich.console import Console
 
 from boltzgen.ensemble import Ensemble
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.report.comparison import Rows, pieces
 from boltzgen.report.page import report_page
 from boltzgen.report.terminal import ProgressLine, print_energies, print_summary
 from boltzgen.workflows.energy import ConformerEnergies
 from boltzgen.workflows.progress import StageProgress
+
+
+def test_a_wide_table_is_cut_into_pieces_that_fit():
+    columns = ["model", *(f"figure {k}" for k in range(9))]
+    whole = Rows("title", columns, [["flow", *map(str, range(9))], ["vae", *map(str, range(10, 19))]])
+    parts = pieces(whole, 40)
+    assert [part.title for part in parts] == ["title"] + [""] * (len(parts) - 1)
+    assert all(
+        part.columns[0] == "model" and [row[0] for row in part.rows] == ["flow", "vae"] for part in parts
+    )
+    assert [c for part in parts for c in part.columns[1:]] == columns[1:]
+    assert [cell for part in parts for cell in part.rows[1][1:]] == list(map(str, range(10, 19)))
+    assert all(sum(len(c) + 2 for c in part.columns) <= 40 for part in parts)
+    assert len(pieces(whole, 200)) == 1
 
 
 @pytest.fixture(scope="module")

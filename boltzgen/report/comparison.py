@@ -25,6 +25,7 @@ DISTANCES = {
     "MMD²": "mmd_squared",
     "classifier": "classifier_balanced_accuracy",
 }
+GAP = 2  # characters between columns
 VERDICTS = {True: "true", False: "FALSE", None: "undecided"}
 
 
@@ -51,15 +52,15 @@ def comparison_tables(summary: Summary, errors: bool = True) -> list[Rows]:
 
 def print_comparison(console: Console, summary: Summary, folder: Path | None) -> None:
     """The tables, what failed, and what became of the claims."""
-    for rows in comparison_tables(summary, errors=False):
-        table = Table(title=escape(rows.title), title_justify="left", box=None, padding=(0, 2, 0, 0))
-        for index, column in enumerate(rows.columns):
-            first = index == 0
-            table.add_column(escape(column), justify="left" if first else "right", no_wrap=first)
-        for row in rows.rows:
-            table.add_row(*map(escape, row))
-        console.print(table)
-        console.print()
+    for whole in comparison_tables(summary, errors=False):
+        for rows in pieces(whole, console.width):
+            table = Table(title=escape(rows.title), title_justify="left", box=None, padding=(0, GAP, 0, 0))
+            for index, column in enumerate(rows.columns):
+                table.add_column(escape(column), justify="right" if index else "left", no_wrap=True)
+            for row in rows.rows:
+                table.add_row(*map(escape, row))
+            console.print(table)
+            console.print()
     for model in summary["models"]:
         if model["failure"]:
             _line(console, f"{model['model']} failed: {model['failure']}")
@@ -72,6 +73,25 @@ def print_comparison(console: Console, summary: Summary, folder: Path | None) ->
         _line(console, "WARNING  the reference itself has not converged")
     if folder is not None:
         _line(console, f"Files in {folder}")
+
+
+def pieces(whole: Rows, width: int) -> list[Rows]:
+    """``whole`` in as many tables as its columns need that each fits ``width``; the first column in all."""
+    lines = [whole.columns, *whole.rows]
+    widths = [max(len(line[k]) for line in lines) + GAP for k in range(len(whole.columns))]
+    parts: list[list[int]] = []
+    room = 0
+    for k in range(1, len(whole.columns)):
+        if widths[k] > room:
+            parts.append([0])
+            room = width - widths[0]
+        parts[-1].append(k)
+        room -= widths[k]
+    chosen = [[[line[k] for k in part] for line in lines] for part in parts]
+    return [
+        Rows(whole.title if index == 0 else "", columns, rows)
+        for index, (columns, *rows) in enumerate(chosen)
+    ]
 
 
 def said_of_itself(model: Summary) -> str:

@@ -76,12 +76,17 @@ def test_a_critic_within_a_fifth_of_the_exact_distance():
     for estimate, holds in ((0.41, True), (0.3, False), (0.7, False)):
         critic = result("wgan-gp", 0.5, figures={"critic_wasserstein_1": estimate})
         assert verdict_of("critic of wgan-gp", critic) is holds
+    clipped = result("wgan", 0.5, figures={"critic_wasserstein_1": 0.5})
+    assert not any("critic" in statement for statement in verdicts(clipped))
 
 
 def test_few_frames_with_a_second_domain_against_few_frames():
     few = result("vae, 200 frames", 0.5, family="vae")
     assert verdict_of("domain-adversarial is closer", result("domain-adversarial", 0.2), few) is True
-    assert verdict_of("domain-adversarial is closer", result("domain-adversarial", 0.5), few) is False
+    assert verdict_of("domain-adversarial is closer", result("domain-adversarial", 0.9), few) is False
+    assert verdict_of("domain-adversarial is closer", result("domain-adversarial", 0.5), few) is None
+    one_worse = result("domain-adversarial", 0.2, ks_energy=0.8)
+    assert verdict_of("domain-adversarial is closer", one_worse, few) is False
 
 
 def test_a_failed_model_takes_part_in_no_claim():
