@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.molecules.symmetry import MolecularGraph
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.sampling.importance import (
     Estimate,
@@ -250,6 +251,20 @@ class Ensemble:
             self.statistics,
             self.metadata,
         )
+
+    def relabelled(self, seed: int = 0) -> Ensemble:
+        """Every conformation with a random one of all labellings that the molecular graph cannot tell apart.
+
+        Samples have the labels of prochiral atoms (the hydrogens of a CH₂) in one order, which configurations
+        keep; with all orders the full permutation symmetry of the Boltzmann distribution is back. Energies
+        and weights are the same; log q and ln Z stay those of the one order.
+        """
+        random = np.random.default_rng(seed)
+        positions = self.positions
+        for level in MolecularGraph.from_rdmol(self.molecule.rdmol).automorphism_chain():
+            chosen = np.array(level)[random.integers(len(level), size=len(self))]
+            positions = np.take_along_axis(positions, chosen[:, :, None], axis=1)
+        return replace(self, positions=positions)
 
     def representatives(self, n: int = 100) -> list[tuple[int, float]]:
         """At most ``n`` distinct samples as (index, weight), drawn from the ensemble, heaviest first."""

@@ -184,3 +184,26 @@ def test_arrays_that_do_not_fit_are_refused():
         Ensemble.from_samples(molecule, torch.zeros(5, 9, 3), torch.zeros(5), torch.zeros(5), 0.0)
     with pytest.raises((InputError, TypeError), match="log_prob"):
         Ensemble.from_samples(molecule, torch.zeros(5, 9, 3), torch.zeros(5), torch.zeros(1), 300.0)
+
+
+def test_relabelling_restores_the_symmetry_of_equivalent_atoms():
+    """Hydrogens of butane's CH₂ keep their order in samples; relabelled, either is to the left as often."""
+    ensemble = shaken_ensemble("CCCC", n=4000)
+    again = ensemble.relabelled(seed=1)
+    rdmol = ensemble.molecule.rdmol
+    hydrogens = [n.GetIdx() for n in rdmol.GetAtomWithIdx(1).GetNeighbors() if n.GetSymbol() == "H"]
+
+    def left(one):
+        x = one.positions.astype(float)
+        a, b, c, d = (x[:, k] - x[:, 1] for k in (0, 2, *hydrogens))
+        return np.einsum("ni,ni->n", np.cross(a, b), c - d) > 0
+
+    assert abs(left(again).mean() - 0.5) < 4 * 0.5 / np.sqrt(4000)
+    bonds = np.array(ensemble.molecule.bonds)
+    lengths = [
+        np.sort(np.linalg.norm(x[:, bonds[:, 0]] - x[:, bonds[:, 1]], axis=-1), axis=1)
+        for x in (ensemble.positions, again.positions)
+    ]
+    np.testing.assert_allclose(lengths[0], lengths[1], atol=1e-6)
+    assert np.array_equal(again.log_weights, ensemble.log_weights)
+    assert shaken_ensemble().molecule.keeps_stereo(shaken_ensemble().relabelled().positions).all()

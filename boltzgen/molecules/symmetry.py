@@ -120,6 +120,23 @@ class MolecularGraph:
             return None
         return tuple(search.images[i] for i in range(self.n_atoms))
 
+    def automorphism_chain(self) -> list[list[tuple[int, ...]]]:
+        """Lists of automorphisms: the products of one from each are all automorphisms, each exactly once.
+
+        The k-th list carries the k-th atom that can still move to every place it can reach while those before
+        it stay (a stabiliser chain, Sims 1970).
+        """
+        chain: list[list[tuple[int, ...]]] = []
+        fixed: dict[int, int] = {}
+        for atom, colour in enumerate(self.classes):
+            alike = [j for j in range(self.n_atoms) if self.classes[j] == colour and j not in fixed]
+            reached = [self.automorphism(fixed | {atom: j}) for j in alike]
+            found = [g for g in reached if g is not None]
+            if len(found) > 1:
+                chain.append(found)
+            fixed[atom] = atom
+        return chain
+
     def rotor(self, parent: int, centre: int) -> tuple[int, ...] | None:
         """The permutation that turns ``centre``'s substituents, all alike, by one about the bond from
         ``parent``.

@@ -150,7 +150,7 @@ class Team:
                 worker.connection.send((step, progress))
             except OSError as error:
                 raise self._died(worker) from error
-        losses = [_differentiated(self.stage, self.parameters, progress)]
+        losses = [_differentiated(self.stage, self.parameters, progress, self.n)]
         for worker in self._workers:
             batch = self._answer(worker)
             self._add(worker.gradients, batch.has_gradient)
@@ -160,7 +160,6 @@ class Team:
             losses.append(Loss(torch.tensor(batch.value, dtype=torch.float64), weights, batch.n_dropped))
         if not self._workers:
             return losses[0]
-        torch._foreach_div_([p.grad for p in self.parameters if p.grad is not None], self.n)
         weights_of_all = [loss.log_weights for loss in losses if loss.log_weights is not None]
         return Loss(
             torch.stack([loss.value.double() for loss in losses]).mean(),
@@ -172,13 +171,12 @@ class Team:
         """Adds a worker's gradients; a parameter that no batch depends on keeps None."""
         sums, added = [], []
         for parameter, gradient, is_given in zip(self.parameters, gradients, given, strict=True):
-            if not is_given:
-                continue
-            if parameter.grad is None:
-                parameter.grad = gradient.clone()
-            else:
-                sums.append(parameter.grad)
+            so_far = parameter.grad
+            if is_given and so_far is not None:
+                sums.append(so_far)
                 added.append(gradient)
+            elif is_given:
+                parameter.grad = gradient.clone()
         if sums:
             torch._foreach_add_(sums, added)
 
@@ -251,7 +249,7 @@ class Team:
         generator, target = self.stage.stateless.generator, self.stage.stateless.target
         reseed(generator, self._seed, step, rank)
         before = 0 if target is None else target.counter.count
-        loss = _differentiated(self.stage, self.parameters, progress)
+        loss = _differentiated(self.stage, self.parameters, progress, self.n)
         made = [
             (row, p.grad) for row, p in zip(gradients, self.parameters, strict=True) if p.grad is not None
         ]
@@ -276,13 +274,13 @@ class Team:
         torch.set_num_threads(self._threads)
 
 
-def _differentiated(stage: Stage, parameters: Sequence[nn.Parameter], progress: float) -> Loss:
-    """The loss of one batch, its gradients left in ``parameters`` where it is finite."""
+def _differentiated(stage: Stage, parameters: Sequence[nn.Parameter], progress: float, n: int) -> Loss:
+    """The loss of one of ``n`` batches; where it is finite ``parameters`` have an n-th of its gradient."""
     loss = stage.loss(progress)
     for parameter in parameters:
         parameter.grad = None
     if torch.isfinite(loss.value):
-        loss.value.backward()
+        (loss.value / n).backward()
     weights = None if loss.log_weights is None else loss.log_weights.detach()
     return Loss(loss.value.detach(), weights, loss.n_dropped)
 

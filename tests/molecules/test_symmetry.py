@@ -107,3 +107,22 @@ def test_bridges_are_the_bonds_in_no_ring():
     for bond in molecule.rdmol.GetBonds():
         i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
         assert graph.is_bridge(i, j) == graph.is_bridge(j, i) == (not bond.IsInRing())
+
+
+@pytest.mark.parametrize(
+    "smiles", ["O", "CC", "CCC", "C1CC1", "c1ccccc1", "CC(C)C", "F/C=C/F", "C[C@H](N)C(=O)O", "FC(F)(F)Cl"]
+)
+def test_products_along_the_chain_are_all_automorphisms_once(smiles):
+    """Against every match of the molecule with itself that RDKit finds."""
+    molecule = Molecule.from_smiles(smiles)
+    rdmol = molecule.rdmol
+    theirs = set(rdmol.GetSubstructMatches(rdmol, uniquify=False, useChirality=True, maxMatches=10**6))
+    chain = graph_of(smiles).automorphism_chain()
+    ours = []
+    for elements in itertools.product(*chain):
+        product = tuple(range(molecule.n_atoms))
+        for g in elements:
+            product = tuple(product[i] for i in g)
+        ours.append(product)
+    assert len(ours) == len(set(ours))
+    assert set(ours) == theirs
