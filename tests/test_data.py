@@ -1,4 +1,4 @@
-"""The shipped reference ensembles: whole, of the systems they are named after, with those systems' energies."""
+"""The shipped reference ensembles: whole, of the systems they are named after, with their energies."""
 
 import hashlib
 from pathlib import Path
