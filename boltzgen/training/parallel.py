@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from boltzgen.energies.bridge import BridgeTerm
 from boltzgen.errors import EvaluationError, InputError
 from boltzgen.training.config import TrainingConfig
+from boltzgen.training.cores import usable_cores
 from boltzgen.training.stage import Loss, Stage
 
 MOST_PROCESSES = 8  # unless more are asked for
@@ -91,7 +92,7 @@ def n_processes(stage: Stage, config: TrainingConfig, parameters: Sequence[nn.Pa
         return 1
     if asked is not None:
         return asked
-    cores = min(len(os.sched_getaffinity(0)), torch.get_num_threads(), MOST_PROCESSES)
+    cores = min(usable_cores(), torch.get_num_threads(), MOST_PROCESSES)
     if config.max_steps is not None or cores == 1:
         return 1
     target = stage.stateless.target

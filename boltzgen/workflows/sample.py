@@ -202,6 +202,7 @@ def _run_facts(
         "device": str(prepared.frames.positions.device),
         "n_parameters": sum(p.numel() for p in model.parameters()),
         "n_training_steps": training.steps,
+        "n_training_processes": training.processes,
         "n_dropped_samples": training.n_dropped,
         "n_bad_training_steps": training.n_bad_steps,
         "n_replaced_walkers": prepared.frames.replaced,

@@ -1,0 +1,29 @@
+"""How many CPU cores this process may use: by its affinity and by the quota of its container."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def usable_cores(cgroups: Path = CGROUPS) -> int:
+    """At least one. A container's quota (cgroups version 2 or 1) counts rounded up to whole cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota(cgroups)
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def _quota(cgroups: Path) -> float | None:
+    """Cores that the quota allows, None where there is none."""
+    try:
+        limit, period = (cgroups / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            limit = (cgroups / "cpu" / "cpu.cfs_quota_us").read_text().strip()
+            period = (cgroups / "cpu" / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    return int(limit) / int(period) if limit.isdigit() and int(period) > 0 else None
