@@ -25,7 +25,7 @@ from tests.test_cli import run
 
 CHIRAL = "C[C@H](O)F"
 SHORT = {
-    "frames": FramesConfig(ladders=8, picoseconds=2.0, walkers=64, local_picoseconds=2.0),
+    "frames": FramesConfig(ladders=8, picoseconds=2.0, walkers=256, local_picoseconds=4.0),
     "training": TrainingConfig(max_steps=40, batch_size=128),
 }
 
