@@ -25,7 +25,7 @@ DATA = Path(__file__).resolve().parent.parent / "data"
 SETTINGS = {
     "alanine-dipeptide": ReferenceConfig(ladders=32, picoseconds=400.0),
     "alanine-dipeptide-vacuum": ReferenceConfig(ladders=32, picoseconds=400.0),
-    "alanine-tetrapeptide": ReferenceConfig(ladders=32, picoseconds=300.0),
+    "alanine-tetrapeptide": ReferenceConfig(ladders=32, picoseconds=100.0),
     "alanine-hexapeptide": ReferenceConfig(ladders=16, picoseconds=200.0),
     "bonded-toy": ReferenceConfig(ladders=32, picoseconds=100.0),
     "bonded-toy-rotor": ReferenceConfig(ladders=32, picoseconds=100.0),
