@@ -8,7 +8,9 @@ line in ``training/families.py``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -24,6 +26,26 @@ class Internal(NamedTuple):
 
     torsions: Tensor
     stiff: Tensor
+
+
+@runtime_checkable
+class HasParameters(Protocol):
+    """A module, or what stands for one."""
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+
+@contextmanager
+def fixed_parameters(model: HasParameters) -> Iterator[None]:
+    """Gradients flow to latent points alone, not to the model's parameters."""
+    training = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in training:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in training:
+            parameter.requires_grad_(True)
 
 
 class GenerativeModel(nn.Module, ABC):

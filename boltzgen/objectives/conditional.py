@@ -13,6 +13,7 @@ from torch import Tensor
 
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.models.flow import FlowModel
+from boltzgen.models.model import fixed_parameters
 from boltzgen.objectives.reverse_kl import worth_training
 
 
@@ -33,10 +34,7 @@ def conditional_reverse_kl(
     with torch.no_grad():
         latent = model.coordinates.base.sample(n, generator)
     latent.requires_grad_()
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
+    with fixed_parameters(model):
         stiff, log_det = model.move_stiff(torsions, latent)
         x, position_log_det = model.coordinates.to_positions(torsions, stiff)
         log_q = model.coordinates.base.log_prob(latent) - log_det - position_log_det
@@ -47,9 +45,6 @@ def conditional_reverse_kl(
         kept = worth_training(-action.detach(), drop_fraction)
         finite = torch.where(kept > 0, action, torch.zeros_like(action))
         (gradient,) = torch.autograd.grad(finite.sum(), latent)
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
     used = torch.nonzero(kept).flatten()
     if not len(used):
         return torch.full_like(log_q.sum(), torch.nan), n

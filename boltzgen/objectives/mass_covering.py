@@ -17,7 +17,7 @@ from torch import Tensor
 
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel
-from boltzgen.models.model import Internal
+from boltzgen.models.model import Internal, fixed_parameters
 from boltzgen.sampling.annealed import (
     FIRST_STEP,
     LEAST_STEP,
@@ -59,10 +59,7 @@ class Bootstrap:
 
     def run(self, n: int, generator: torch.Generator | None = None) -> BootstrapParticles:
         """``n`` independent particles, moved and weighted towards p²/q."""
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        for parameter in trained:
-            parameter.requires_grad_(False)
-        try:
+        with fixed_parameters(self.model):
             state = self.annealing.init(self.densities.sample(n, generator))
             model_log_weights = 0.5 * (state.log_target - state.log_base)
             for k, beta in enumerate(self.betas):
@@ -71,9 +68,6 @@ class Bootstrap:
                 step_size = self.step_sizes[k] * math.exp(info.acceptance - TARGET_ACCEPTANCE)
                 self.step_sizes[k] = min(max(step_size, LEAST_STEP), longest)
             return self._particles(state, model_log_weights)
-        finally:
-            for parameter in trained:
-                parameter.requires_grad_(True)
 
     def _tilted(self, z: Tensor) -> tuple[Tensor, Tensor]:
         log_base, log_target = self.densities(z)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boltzgen.energies.target import BoltzmannTarget
-from boltzgen.models.model import Internal
+from boltzgen.models.model import Internal, fixed_parameters
 
 if TYPE_CHECKING:
     from boltzgen.coordinates.internal import MolecularCoordinates
@@ -85,19 +85,13 @@ def reverse_kl(
     with torch.no_grad():
         drawn = model.sample_latent(n, generator)
     latent = Internal(drawn.torsions.requires_grad_(), drawn.stiff.requires_grad_())
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
+    with fixed_parameters(model):
         internal, x, log_q = model.decode(latent)
         u = target.reduced_energy(x)
         action = log_q + inverse_temperature * u
         kept = worth_training(-action.detach(), drop_fraction)
         finite = torch.where(kept > 0, action, torch.zeros_like(action))
         gradients = torch.autograd.grad(finite.sum(), latent, allow_unused=True, materialize_grads=True)
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
 
     used = torch.nonzero(kept).flatten()
     internal = Internal(internal.torsions.detach(), internal.stiff.detach())

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.models.flow import FlowModel
+from boltzgen.models.model import fixed_parameters
 from boltzgen.sampling.annealed import TUNING_ROUNDS, Annealing, Stage
 from boltzgen.sampling.importance import (
     WeightStatistics,
@@ -157,7 +157,7 @@ def refine(
     began = monotonic()
     end = began + seconds
     densities = LatentDensities(model, target)
-    with _fixed_parameters(model):
+    with fixed_parameters(model):
         plain = _pilot(WeightedLatents(densities), MODEL_PILOT, generator, began + MODEL_PILOT_TIME * seconds)
         end -= n * plain.seconds_each  # for the positions of what is kept
         chosen = _chosen(plain, densities, n, target_share, generator, end)
@@ -294,16 +294,3 @@ def _decoded(densities: LatentDensities, z: Tensor, generator: torch.Generator) 
 
 def _log_weights(difference: Tensor) -> Tensor:
     return torch.where(torch.isfinite(difference), difference, -math.inf)
-
-
-@contextmanager
-def _fixed_parameters(model: FlowModel) -> Iterator[None]:
-    """Gradients flow to latent points alone."""
-    required = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in required:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in required:
-            parameter.requires_grad_(True)

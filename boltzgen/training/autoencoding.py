@@ -13,7 +13,7 @@ from boltzgen.models.vae import VariationalAutoencoder
 from boltzgen.objectives.elbo import beta_schedule, elbo_loss, extended_reverse_kl
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.materials import Materials, batch, required_frames
-from boltzgen.training.recipes import inverse_temperature_schedule
+from boltzgen.training.recipes import inverse_temperature_schedule, main_stage
 from boltzgen.training.stage import Loss, Stage, Stateless
 
 JUDGED_FRAMES = 2000
@@ -56,14 +56,7 @@ def vae_energy_stages(
             value = value + weight * elbo_on_frames(model, drawn, 1.0, generator)
         return Loss(value, info.log_weights, info.n_dropped)
 
-    main = Stage(
-        "extended reverse KL",
-        1.0 - config.warmup_share,
-        config.learning_rate,
-        loss,
-        steady_from=config.anneal_share,
-        stateless=Stateless(generator, target),
-    )
+    main = main_stage("extended reverse KL", loss, config, Stateless(generator, target))
     if frames is None or config.warmup_share == 0:
         return [main]
     shared = Stateless(generator)

@@ -61,9 +61,14 @@ def required_frames(materials: Materials) -> Internal:
     return materials.frames
 
 
+def drawn_rows(rows: int, n: int, generator: torch.Generator) -> Tensor:
+    """``n`` indices of ``rows`` rows, drawn with replacement."""
+    return torch.randint(rows, (n,), generator=generator, device=generator.device)
+
+
 def batch(frames: Internal, n: int, generator: torch.Generator) -> Internal:
     """``n`` of ``frames``, drawn with replacement."""
-    chosen = torch.randint(len(frames.stiff), (n,), generator=generator, device=frames.stiff.device)
+    chosen = drawn_rows(len(frames.stiff), n, generator)
     return Internal(frames.torsions[chosen], frames.stiff[chosen])
 
 

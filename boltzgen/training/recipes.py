@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.errors import InputError
@@ -18,7 +17,7 @@ from boltzgen.objectives.mass_covering import Bootstrap, PrioritisedBuffer, boot
 from boltzgen.objectives.reverse_kl import reverse_kl
 from boltzgen.objectives.walkers import Proposals, Walkers, walker_likelihood
 from boltzgen.training.config import Objective, TrainingConfig
-from boltzgen.training.materials import Guides, Materials, batch
+from boltzgen.training.materials import Guides, Materials, batch, drawn_rows
 from boltzgen.training.stage import Loss, Stage, Stateless
 
 
@@ -67,6 +66,16 @@ def inverse_temperature_schedule(config: TrainingConfig) -> Callable[[float], fl
     return schedule
 
 
+def main_stage(
+    name: str, loss: Callable[[float], Loss], config: TrainingConfig, stateless: Stateless | None = None
+) -> Stage:
+    """What the warm-up leaves of the budget for a ``loss`` that anneals to the target temperature."""
+    share = 1.0 - config.warmup_share
+    return Stage(
+        name, share, config.learning_rate, loss, steady_from=config.anneal_share, stateless=stateless
+    )
+
+
 def likelihood_stage(
     model: FlowModel, frames: Internal, config: TrainingConfig, generator: torch.Generator
 ) -> Stage:
@@ -92,7 +101,6 @@ def reverse_kl_stage(
 ) -> Stage:
     """Reverse KL with path gradients, started hot and annealed to the target temperature."""
     schedule = inverse_temperature_schedule(config)
-    share = 1.0 - config.warmup_share
 
     def loss(progress: float) -> Loss:
         value, info = reverse_kl(
@@ -100,14 +108,7 @@ def reverse_kl_stage(
         )
         return Loss(value, info.log_weights, info.n_dropped)
 
-    return Stage(
-        "reverse KL",
-        share,
-        config.learning_rate,
-        loss,
-        steady_from=config.anneal_share,
-        stateless=Stateless(generator, target),
-    )
+    return main_stage("reverse KL", loss, config, Stateless(generator, target))
 
 
 def guided_stage(
@@ -130,13 +131,13 @@ def guided_stage(
         value, info = reverse_kl(model, target, n, generator, beta, config.drop_fraction)
         n_dropped = info.n_dropped
         if n_conditional:
-            torsions = guides.torsions[_drawn(len(guides.torsions), n_conditional, generator)]
+            torsions = guides.torsions[drawn_rows(len(guides.torsions), n_conditional, generator)]
             stiff, dropped = conditional_reverse_kl(
                 model, target, torsions, generator, beta, config.drop_fraction
             )
             value, n_dropped = (1.0 - share) * value + share * stiff, n_dropped + dropped
         if settings.dispersion_weight:
-            chosen = _drawn(len(offset), settings.frames, generator)
+            chosen = drawn_rows(len(offset), settings.frames, generator)
             level = usual_level(info.log_prob + beta * info.reduced_energies)
             actions = beta * guides.reduced_energies[chosen] + offset[chosen]
             frames = Internal(guides.frames.torsions[chosen], guides.frames.stiff[chosen])
@@ -144,18 +145,7 @@ def guided_stage(
             value = value + settings.dispersion_weight * dispersion
         return Loss(value, info.log_weights, n_dropped)
 
-    return Stage(
-        "guided reverse KL",
-        1.0 - config.warmup_share,
-        config.learning_rate,
-        loss,
-        steady_from=config.anneal_share,
-        stateless=Stateless(generator, target),
-    )
-
-
-def _drawn(n: int, size: int, generator: torch.Generator) -> Tensor:
-    return torch.randint(n, (size,), generator=generator, device=generator.device)
+    return main_stage("guided reverse KL", loss, config, Stateless(generator, target))
 
 
 def walkers_stage(
@@ -167,7 +157,6 @@ def walkers_stage(
 ) -> Stage:
     """Reverse KL and, at the same temperature, forward KL on walkers that its samples are proposals for."""
     schedule = inverse_temperature_schedule(config)
-    share = 1.0 - config.warmup_share
 
     def loss(progress: float) -> Loss:
         beta = schedule(progress)
@@ -178,7 +167,7 @@ def walkers_stage(
         walkers.exchange(log_prob, proposals, beta, generator)
         return Loss(reverse + config.walkers.weight * forward, info.log_weights, info.n_dropped)
 
-    return Stage("walkers", share, config.learning_rate, loss, steady_from=config.anneal_share)
+    return main_stage("walkers", loss, config)
 
 
 def mass_covering_stage(
