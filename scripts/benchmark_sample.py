@@ -30,7 +30,7 @@ from rich.table import Table
 
 from boltzgen.ensemble import Ensemble
 from boltzgen.evaluation.metrics import torsion_total_variation
-from boltzgen.evaluation.modes import conformer_table, find_states
+from boltzgen.evaluation.modes import conformer_table, found_conformers
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.sampling.importance import Estimate
 from boltzgen.sampling.tempering import ladder_estimate
@@ -144,9 +144,8 @@ def agreement(ensemble: Ensemble, reference: Reference) -> dict[str, Any]:
         return (ours.value - theirs.value) / error if error > 0 else 0.0
 
     frames = reference.ensemble
-    states = find_states(frames.molecule, frames.positions, frames.weights)
-    table = conformer_table(states, frames.positions, frames.weights, frames.energies)
-    mine = conformer_table(states, ensemble.positions, ensemble.weights, ensemble.energies)
+    table = found_conformers(frames.molecule, frames.positions, frames.energies)
+    mine = conformer_table(table.torsion_states, ensemble.positions, ensemble.weights, ensemble.energies)
     ours = {conformer.states: conformer.population for conformer in mine.conformers}
     populations = []
     for rank, conformer in enumerate(table.conformers):

@@ -149,6 +149,21 @@ def conformer_table(
     return ConformerTable(states, conformers, place[members])
 
 
+def found_conformers(
+    molecule: Molecule,
+    positions: Float[np.ndarray, "samples atoms 3"],
+    energies: Float[np.ndarray, " samples"],
+    weights: Float[np.ndarray, " samples"] | None = None,
+) -> ConformerTable:
+    """The conformers of samples (nm) by the torsion states that the same samples show.
+
+    Without ``weights`` all weigh the same. ``energies``, in any unit, choose each conformer's representative.
+    Raises InputError where no sample has weight.
+    """
+    weights = np.ones(len(positions)) if weights is None else weights
+    return conformer_table(find_states(molecule, positions, weights), positions, weights, energies)
+
+
 def _circular_density(angles: np.ndarray, weights: np.ndarray, period: float) -> np.ndarray:
     """Weighted density [bins] smoothed by a wrapped Gaussian, by its Fourier coefficients."""
     counts, _ = np.histogram(angles, bins=N_BINS, range=(-period / 2, period / 2), weights=weights)

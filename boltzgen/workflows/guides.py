@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boltzgen.energies.target import BoltzmannTarget
-from boltzgen.evaluation.modes import conformer_table, find_states
+from boltzgen.evaluation.modes import found_conformers
 from boltzgen.models.model import Internal, Model
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.sampling.frames import FramesConfig, ThermalFrames, local_frames, thermal_dynamics
@@ -30,11 +30,8 @@ def frames_of_every_conformer(
     """
     x = frames.positions
     energies = target.reduced_energy(x).cpu().numpy()
-    equal = np.full(len(x), 1.0 / len(x))
-    positions = x.cpu().numpy()
-    table = conformer_table(find_states(molecule, positions, equal), positions, equal, energies)
-    counts = np.bincount(table.assignment)
-    weights = torch.from_numpy(1.0 / np.sqrt(counts[table.assignment])).to(x.device)
+    conformer = found_conformers(molecule, x.cpu().numpy(), energies).assignment
+    weights = torch.from_numpy(1.0 / np.sqrt(np.bincount(conformer)[conformer])).to(x.device)
     starts = x[torch.multinomial(weights, config.walkers, replacement=True, generator=generator)]
     dynamics = thermal_dynamics(target, masses, config.time_step, config.friction)
     local, _ = local_frames(dynamics, starts, config, generator)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from boltzgen.ensemble import Ensemble
 from boltzgen.evaluation.convergence import MAX_MISSED_SHARE, Verdict, judge, missed_share
-from boltzgen.evaluation.modes import conformer_states, conformer_table, find_states
+from boltzgen.evaluation.modes import conformer_states, find_states, found_conformers
 from boltzgen.models.model import GenerativeModel, LatentVariableModel
 from boltzgen.training.trainer import TrainingResult
 from boltzgen.workflows.preparation import Preparation
@@ -47,7 +47,7 @@ def verdict(ensemble: Ensemble, prepared: Preparation, model_name: str) -> Verdi
 
 def never_made_share(ensemble: Ensemble, frames: Float[np.ndarray, "frames atoms 3"]) -> float:
     """Share of ``frames`` (nm) in conformers that no sample of ``ensemble`` is in."""
-    states = find_states(ensemble.molecule, frames, np.full(len(frames), 1.0 / len(frames)))
+    states = find_states(ensemble.molecule, frames, np.ones(len(frames)))
     made = {tuple(row) for row in conformer_states(states, ensemble.positions)}
     return float(np.mean([tuple(row) not in made for row in conformer_states(states, frames)]))
 
@@ -56,10 +56,7 @@ def _missed_share(ensemble: Ensemble, prepared: Preparation, frames: Tensor) -> 
     """Share of thermal frames in conformers that the model has dropped."""
     u = prepared.target.reduced_energy(frames)
     log_weights = -u.double() - _log_prob(prepared, frames).double()
-    positions = frames.cpu().numpy()
-    equal = np.full(len(positions), 1.0 / len(positions))
-    states = find_states(ensemble.molecule, positions, equal)
-    table = conformer_table(states, positions, equal, u.cpu().numpy())
+    table = found_conformers(ensemble.molecule, frames.cpu().numpy(), u.cpu().numpy())
     return missed_share(
         log_weights.cpu(), u.cpu(), torch.from_numpy(table.assignment), ensemble.log_z.value,
         ensemble.mean_energy.value / ensemble.kT,
@@ -84,9 +81,7 @@ def training_history(training: TrainingResult) -> dict[str, list[float]]:
 
 def main_conformers(ensemble: Ensemble) -> list[dict[str, Any]]:
     """The most populated torsion states: population with error, and the index of the best sample of each."""
-    weights, positions = ensemble.weights, ensemble.positions
-    states = find_states(ensemble.molecule, positions, weights)
-    table = conformer_table(states, positions, weights, ensemble.energies)
+    table = found_conformers(ensemble.molecule, ensemble.positions, ensemble.energies, ensemble.weights)
     return [
         {
             "states": conformer.label,

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from boltzgen.errors import InputError
-from boltzgen.evaluation.modes import conformer_states, conformer_table, find_states, torsion_states
+from boltzgen.evaluation.modes import (
+    conformer_states,
+    conformer_table,
+    find_states,
+    found_conformers,
+    torsion_states,
+)
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.torsions import Torsion, conformer_torsions, torsion_values, wrapped
 
@@ -95,8 +101,7 @@ def test_populations_and_errors_of_a_table():
     rng = np.random.default_rng(6)
     weights = rng.exponential(size=2000)
     energies = rng.normal(size=2000)
-    states = find_states(molecule, positions, weights)
-    table = conformer_table(states, positions, weights, energies)
+    table = found_conformers(molecule, positions, energies, weights)
     populations = [conformer.population.value for conformer in table.conformers]
     assert sum(populations) == pytest.approx(1.0)
     assert populations == sorted(populations, reverse=True)
@@ -126,7 +131,6 @@ def test_samples_without_weight_are_assigned_but_not_listed():
 def test_a_molecule_without_torsions_is_one_conformer():
     molecule = Molecule.from_smiles("C")
     positions = np.repeat(molecule.seed_conformers(1), 50, axis=0)
-    states = find_states(molecule, positions, equal(50))
-    table = conformer_table(states, positions, equal(50), np.zeros(50))
+    table = found_conformers(molecule, positions, np.zeros(50))
     assert len(table.conformers) == 1
     assert table.conformers[0].population.value == pytest.approx(1.0)
