@@ -42,17 +42,17 @@ def frames_of_every_conformer(
 @torch.no_grad()
 def guides(
     model: Model,
-    target: BoltzmannTarget,
     local: Float[Tensor, "frames atoms 3"],
+    reduced_energies: Float[Tensor, " frames"],
     of_all_temperatures: Float[Tensor, "others atoms 3"],
 ) -> Guides:
-    """``local`` frames and torsions ``of_all_temperatures`` (nm) in the model's coordinates.
+    """Frames (nm) in the model's coordinates: ``local`` ones with their energies (U/kT), torsions of the others.
 
     Frames outside the coordinates' domain are left out.
     """
     torsions, stiff, log_det = model.coordinates.from_positions(local)
-    u = target.reduced_energy(local)
-    inside = torch.isfinite(log_det + torsions.sum(1) + stiff.sum(1) + u)
+    inside = torch.isfinite(log_det + torsions.sum(1) + stiff.sum(1) + reduced_energies)
     hot, hot_stiff, hot_log_det = model.coordinates.from_positions(of_all_temperatures)
     hot_inside = torch.isfinite(hot_log_det + hot.sum(1) + hot_stiff.sum(1))
-    return Guides(Internal(torsions[inside], stiff[inside]), u[inside], log_det[inside], hot[hot_inside])
+    frames = Internal(torsions[inside], stiff[inside])
+    return Guides(frames, reduced_energies[inside], log_det[inside], hot[hot_inside])

@@ -64,8 +64,9 @@ class Preparation:
 
     masses: [atoms] in dalton. size: of the replica exchange that was made. frames: at the target's
     temperature, about as populated as they should be.
-    local: frames within every conformer of these (nm), to which the coordinates are fitted. tempered: frames
-    of all temperatures (nm). reference: the ensemble that ``config.reference`` names.
+    local: frames within every conformer of these (nm), to which the coordinates are fitted, with their
+    local_energies (U/kT). tempered: frames of all temperatures (nm). reference: the ensemble that
+    ``config.reference`` names.
     """
 
     system: MolecularSystem
@@ -74,6 +75,7 @@ class Preparation:
     size: FramesConfig
     frames: ThermalFrames
     local: Float[Tensor, "frames atoms 3"]
+    local_energies: Float[Tensor, " frames"]
     tempered: Float[Tensor, "others atoms 3"]
     model: Model
     reference: Ensemble | None = None
@@ -163,12 +165,12 @@ def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) 
         local = frames_of_every_conformer(target, molecule, masses, frames, size, generator)
         local = torch.cat([label_frame(molecule).to(device), local])
     with watch.stage("coordinates"):
-        energies = target.reduced_energy(local).double().cpu()
-        coordinates = build_coordinates(molecule, local.double().cpu(), energies)
+        energies = target.reduced_energy(local)
+        coordinates = build_coordinates(molecule, local.double().cpu(), energies.double().cpu())
         _require_symmetric_energy(target, coordinates, frames.positions[:SYMMETRY_FRAMES], generator)
         frames = replace(frames, positions=coordinates.canonicalise(frames.positions))
         model = untrained_model(config.model, config.model_settings, coordinates, device)
-    return Preparation(system, target, masses, size, frames, local, tempered, model, reference)
+    return Preparation(system, target, masses, size, frames, local, energies, tempered, model, reference)
 
 
 def energy_materials(prepared: Preparation, model: Model, generator: torch.Generator) -> Materials:
@@ -177,7 +179,7 @@ def energy_materials(prepared: Preparation, model: Model, generator: torch.Gener
         prepared.target,
         generator,
         internal_frames(model, prepared.frames.positions),
-        guides=guides(model, prepared.target, prepared.local, prepared.tempered),
+        guides=guides(model, prepared.local, prepared.local_energies, prepared.tempered),
     )
 
 
