@@ -13,7 +13,7 @@ the untrained generator (uniform torsions, base density of the stiff coordinates
    in the frames, and the share with the stereo of the SMILES;
 3. thousands of positions a second, forward, and forward and backward, in float32 at batch 4096.
 
---quick: the 48 molecules of tests/molecules.smi without those of tests/coordinates, and fewer frames.
+--quick: tests/molecules.smi without the list of tests/coordinates, and fewer frames.
 Molecules without MMFF94 parameters are listed and left out.
 """
 
@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from molecule_list import read_molecules
 from scipy.optimize import brentq
 from scipy.special import expit
 
@@ -48,15 +49,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--molecules", type=Path)
+    parser.add_argument("--molecules", type=Path, help="SMILES and name per line")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     paths = [arguments.molecules] if arguments.molecules else LISTS[: 1 if arguments.quick else 2]
-    lines = [line.split() for path in paths for line in path.read_text().splitlines() if line.strip()]
+    listed = [item for path in paths for item in read_molecules(path).items()]
     print(f"{'molecule':24s} atoms tors stiff  nats/dof   ESS %  closed  stereo  forward  both (k/s)")
     rows, refused = [], []
-    for smiles, name, *_ in lines:
+    for name, smiles in listed:
         try:
             row = measure(Molecule.stereoisomers(smiles)[0], 8.0 if arguments.quick else 15.0)
         except InputError as error:
