@@ -46,7 +46,7 @@ def guides(
     reduced_energies: Float[Tensor, " frames"],
     of_all_temperatures: Float[Tensor, "others atoms 3"],
 ) -> Guides:
-    """Frames (nm) in the model's coordinates: ``local`` ones with their energies (U/kT), torsions of the others.
+    """Frames (nm) in the model's coordinates: ``local`` ones with their energies (U/kT), others' torsions.
 
     Frames outside the coordinates' domain are left out.
     """
