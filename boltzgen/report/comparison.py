@@ -51,7 +51,7 @@ def comparison_tables(summary: Summary, errors: bool = True) -> list[Rows]:
 
 
 def print_comparison(console: Console, summary: Summary, folder: Path | None) -> None:
-    """The tables, what failed, and what became of the claims."""
+    """The tables, what failed, what became of the claims, and warnings."""
     for whole in comparison_tables(summary, errors=False):
         for rows in pieces(whole, console.width):
             table = Table(title=escape(rows.title), title_justify="left", box=None, padding=(0, GAP, 0, 0))
@@ -68,9 +68,8 @@ def print_comparison(console: Console, summary: Summary, folder: Path | None) ->
             _line(console, said_of_itself(model))
     for claim in summary["claims"]:
         _line(console, f"{VERDICTS[claim['holds']]:>9}  {claim['statement']}: {claim['evidence']}")
-    reference = summary["reference"]
-    if reference["converged"] is False:
-        _line(console, "WARNING  the reference itself has not converged")
+    for warning in summary["warnings"]:
+        _line(console, f"WARNING  {warning}")
     if folder is not None:
         _line(console, f"Files in {folder}")
 

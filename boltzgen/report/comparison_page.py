@@ -46,8 +46,7 @@ def comparison_page(
         f" divided {escape(reference['divided'])}.</p>",
         f"<p>{escape(NOTE)}</p>",
     ]
-    if reference["converged"] is False:
-        parts.append('<p class="bad">The reference itself has not converged.</p>')
+    parts += [f'<p class="bad">{escape(warning)}</p>' for warning in summary["warnings"]]
     parts += [
         f'<p class="bad">{escape(model["model"])} failed: {escape(model["failure"])}</p>'
         for model in summary["models"]

@@ -20,6 +20,7 @@ from boltzgen.molecules.torsions import conformer_torsions
 from boltzgen.report.comparison_page import comparison_page
 from boltzgen.workflows.contest import Contest, entered
 from boltzgen.workflows.contestants import CompareConfig, contestants
+from boltzgen.workflows.given_reference import reference_warnings
 from boltzgen.workflows.preparation import Preparation, prepare, select_device
 from boltzgen.workflows.progress import Stopwatch
 from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
@@ -120,6 +121,7 @@ def _contest(
 def _facts(contest: Contest) -> dict[str, Any]:
     config, system, reference = contest.config, contest.prepared.system, contest.reference
     settings = config.training_of_each(contest.prepared.target.n_atoms)
+    source = "replica exchange" if config.reference is None else str(config.reference)
     return {
         "molecule": system.molecule.smiles,
         "n_atoms": system.molecule.n_atoms,
@@ -131,7 +133,7 @@ def _facts(contest: Contest) -> dict[str, Any]:
         "max_steps_per_model": settings.max_steps,
         "seed": config.seed,
         "reference": {
-            "source": "replica exchange" if config.reference is None else str(config.reference),
+            "source": source,
             "n_frames": len(reference),
             "n_frames_to_learn_from": len(contest.parts.training),
             "n_frames_to_judge_by": sum(len(half) for half in contest.parts.halves),
@@ -141,6 +143,7 @@ def _facts(contest: Contest) -> dict[str, Any]:
             "n_energy_evaluations": reference.metadata.get("n_energy_evaluations"),
             "wall_seconds": contest.watch.seconds.get("reference", 0.0),
         },
+        "warnings": reference_warnings(reference, source),
         "n_energy_evaluations_shared": contest.shared_evaluations,
         "wall_seconds": {**contest.watch.seconds, "total": contest.watch.elapsed},
         "versions": package_versions(),

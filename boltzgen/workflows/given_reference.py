@@ -1,4 +1,7 @@
-"""A reference ensemble from a folder, for the same molecule, energy and temperature or not at all."""
+"""A reference ensemble from a folder, for the same molecule, energy and temperature or not at all.
+
+One that did not converge is used, with a warning.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,10 @@ from boltzgen.errors import InputError
 from boltzgen.systems import MolecularSystem
 
 TEMPERATURE_TOLERANCE = 1e-6  # relative
+NOT_CONVERGED = (
+    "the reference ({}) did not converge by its own summary: what is learnt from it or measured by it may be"
+    " wrong"
+)
 
 
 def load_reference(path: str | Path, system: MolecularSystem, temperature: float) -> Ensemble:
@@ -26,6 +33,16 @@ def load_reference(path: str | Path, system: MolecularSystem, temperature: float
     if ensemble.metadata.get("density") == "none":
         raise InputError(f"{path} holds samples of a model without a density: give an ensemble with weights.")
     return ensemble
+
+
+def reference_warnings(reference: Ensemble | None, source: str | Path) -> list[str]:
+    """A sentence where the run that made ``reference`` did not converge; ``source``: where it is from.
+
+    None where there is no reference, or nothing is known of that.
+    """
+    if reference is None or reference.metadata.get("converged") is not False:
+        return []
+    return [NOT_CONVERGED.format(source)]
 
 
 def reference_positions(ensemble: Ensemble, generator: torch.Generator) -> Tensor:

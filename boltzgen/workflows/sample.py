@@ -22,7 +22,7 @@ from boltzgen.training.snapshot import Snapshots, fingerprint
 from boltzgen.training.trainer import Progress, TrainingResult, train
 from boltzgen.workflows.config import SampleConfig, config_toml, require_sane, validated, whole_budget
 from boltzgen.workflows.drawing import density_kind, draw
-from boltzgen.workflows.given_reference import reference_positions
+from boltzgen.workflows.given_reference import reference_positions, reference_warnings
 from boltzgen.workflows.hot_frames import HOT, hot_frames
 from boltzgen.workflows.judging import main_conformers, training_history, verdict
 from boltzgen.workflows.preparation import (
@@ -219,12 +219,13 @@ def _judged(
     with watch.stage("diagnostics"):
         found = verdict(ensemble, prepared, config.model)
         conformers = main_conformers(ensemble)
+    warnings = found.warnings + reference_warnings(prepared.reference, str(config.reference))
     metadata = facts | {
         "n_energy_evaluations": prepared.target.evaluations,
         "main_conformers": conformers,
         "missed_frame_share": found.missed_share,
         "converged": found.converged,
-        "warnings": found.warnings + coverage_warnings(ensemble.molecule),
+        "warnings": warnings + coverage_warnings(ensemble.molecule),
         "wall_seconds": {**watch.seconds, "total": watch.elapsed},
         "versions": package_versions(),
     }

@@ -6,14 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from typer.testing import CliRunner
 
 from boltzgen.cli import app, main
 from boltzgen.ensemble import Ensemble
 from boltzgen.ensemble_folder import summary_text
 from boltzgen.errors import EvaluationError, InputError
+from boltzgen.evaluation.results import ModelResult
 from boltzgen.models.flow import FlowConfig
-from boltzgen.report.comparison import comparison_tables
+from boltzgen.report.comparison import comparison_tables, print_comparison
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.systems import load_system
 from boltzgen.training import families
@@ -103,6 +105,7 @@ def test_files_hold_the_figures_and_the_pictures(ethanol):
     assert set(flow["weights"]) >= {"effective_sample_size", "pareto_k", "log_Z", "log_Z_stderr"}
     assert flow["reweighted"]["conformers"] == flow["generated"]["conformers"]
     assert {"statement", "holds", "evidence"} == set(stored["claims"][0])
+    assert len(stored["warnings"]) == (stored["reference"]["converged"] is False)
     page = (folder / "comparison.html").read_text()
     assert page.count("<svg") == 2
     assert "broken failed: training diverged" in page
@@ -175,6 +178,20 @@ def test_references_that_cannot_serve_are_refused_by_name(tmp_path, changes, wor
     reference = saved_reference(tmp_path / "reference", **changes)
     with pytest.raises(InputError, match=words):
         run_compare(CompareConfig(molecule="CCO", models=("flow",), reference=reference, **SHORT))
+
+
+def test_a_reference_that_did_not_converge_is_warned_of(tmp_path, monkeypatch):
+    failed = ModelResult("flow", "flow", "energy", "none", failure="left out")
+    monkeypatch.setattr("boltzgen.workflows.compare.entered", lambda *a: failed)
+    reference = saved_reference(tmp_path / "reference", converged=False)
+    config = CompareConfig(molecule="CCO", models=("flow",), reference=reference, **SHORT)
+    summary = run_compare(config, tmp_path / "out").summary()
+    (warning,) = summary["warnings"]
+    assert f"the reference ({reference}) did not converge" in warning
+    assert warning in (tmp_path / "out" / "comparison.html").read_text()
+    console = Console(record=True, width=120)
+    print_comparison(console, summary, None)
+    assert f"WARNING  {warning}" in console.export_text()
 
 
 def test_a_single_atom_is_refused():

@@ -11,7 +11,7 @@ from boltzgen.sampling.frames import FramesConfig
 from boltzgen.systems import load_system
 from boltzgen.training.config import TrainingConfig
 from boltzgen.workflows.config import SampleConfig
-from boltzgen.workflows.given_reference import load_reference, reference_positions
+from boltzgen.workflows.given_reference import load_reference, reference_positions, reference_warnings
 from boltzgen.workflows.sample import run_sample
 
 FACTS = {"forcefield": "mmff94", "solvent": "vacuum"}
@@ -28,7 +28,7 @@ def stored(folder, smiles="CO", temperature=300.0, **changes):
 
 
 def test_frames_that_fit_are_read_and_trained_on(tmp_path):
-    ensemble = stored(tmp_path / "reference")
+    ensemble = stored(tmp_path / "reference", converged=False)
     read = load_reference(tmp_path / "reference", load_system("CO"), 300.0)
     x = reference_positions(read, torch.Generator())
     assert np.array_equal(x.numpy(), ensemble.positions)
@@ -42,6 +42,17 @@ def test_frames_that_fit_are_read_and_trained_on(tmp_path):
     )
     found = run_sample(config)
     assert found.metadata["trained_on"] == f"{len(ensemble)} frames of {tmp_path / 'reference'}"
+    assert [w for w in found.metadata["warnings"] if f"({tmp_path / 'reference'}) did not converge" in w]
+
+
+@pytest.mark.parametrize(
+    ("facts", "n_warnings"), [({}, 0), ({"converged": True}, 0), ({"converged": False}, 1)]
+)
+def test_only_a_reference_known_not_to_have_converged_is_warned_of(tmp_path, facts, n_warnings):
+    stored(tmp_path / "reference", **facts)
+    read = load_reference(tmp_path / "reference", load_system("CO"), 300.0)
+    assert len(reference_warnings(read, "here")) == n_warnings
+    assert reference_warnings(None, "here") == []
 
 
 @pytest.mark.parametrize(
