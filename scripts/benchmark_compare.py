@@ -1,6 +1,7 @@
 """All generative models side by side, each with the same budget, against one replica-exchange reference.
 
-    python scripts/benchmark_compare.py [--molecules FILE.smi] [--models NAMES] [--json FILE] [--quick]
+    python scripts/benchmark_compare.py [--molecules FILE.smi] [--models NAMES] [--budget SECONDS] [--seed 0]
+        [--pages FOLDER] [--json FILE] [--quick]
 
 For each molecule (by default butane and alanine dipeptide; MMFF94, vacuum, 300 K, one seed) what
 `boltzgen compare` prints: distances of every model to the reference beside their null values, what it cost,
@@ -22,11 +23,8 @@ from boltzgen.workflows.compare import run_compare
 from boltzgen.workflows.contestants import CompareConfig
 
 MOLECULES = {"butane": "CCCC", "alanine dipeptide": "CC(=O)N[C@@H](C)C(=O)NC"}
-QUICK = {
-    "n_samples": 2000,
-    "reference_picoseconds": 20.0,
-    "training": TrainingConfig(max_steps=100),
-}
+QUICK = {"n_samples": 2000, "reference_picoseconds": 20.0}
+QUICK_STEPS = 100
 
 
 def main() -> None:
@@ -60,11 +58,13 @@ def molecules(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def compared(name: str, smiles: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    steps = QUICK_STEPS if arguments.quick and arguments.budget is None else None
     config = CompareConfig(
         molecule=smiles,
         models=tuple(arguments.models.split(",")) if arguments.models else (),
         seed=arguments.seed,
         budget_seconds=arguments.budget,
+        training=TrainingConfig(max_steps=steps),
         **(QUICK if arguments.quick else {}),
     )
     folder = None if arguments.pages is None else arguments.pages / name.replace(" ", "-")

@@ -61,10 +61,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true", help="two small molecules, 30 s each, 20 ps")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.budget, arguments.reference_picoseconds = 30.0, 20.0
-    return arguments
+    if parser.parse_args().quick:
+        parser.set_defaults(budget=30.0, reference_picoseconds=20.0)
+    return parser.parse_args()
 
 
 def chosen_molecules(arguments: argparse.Namespace) -> dict[str, str]:

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from molecule_list import read_molecules
+from reference_frames import forward
 from rich.console import Console
 from rich.table import Table
 
@@ -37,11 +38,12 @@ from boltzgen.models.flow import FlowModel
 from boltzgen.molecules.torsions import ramachandran_torsions, torsion_values
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.sampling.frames import FramesConfig, thermal_dynamics
-from boltzgen.sampling.importance import forward_effective_sample_size_fraction
+from boltzgen.systems import load_system
 from boltzgen.training.config import AnnealedConfig, TrainingConfig
 from boltzgen.training.recipes import stages
 from boltzgen.training.trainer import train
 from boltzgen.workflows.config import SampleConfig
+from boltzgen.workflows.drawing import draw
 from boltzgen.workflows.preparation import Preparation, energy_materials, internal_frames, prepare
 from boltzgen.workflows.progress import Stopwatch
 from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
@@ -49,7 +51,6 @@ from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
 MOLECULES = {"alanine dipeptide": "CC(=O)N[C@@H](C)C(=O)NC"}
 OBJECTIVES = ("reverse-kl", "guided", "walkers", "mass-covering", "annealed", "trust-region", "likelihood")
 SAMPLES = 20_000
-SAMPLING_CHUNK = 4096
 REFERENCE_FRAMES = 10_000
 
 
@@ -58,8 +59,10 @@ def main() -> None:
     molecules = read_molecules(arguments.molecules) if arguments.molecules else MOLECULES
     rows: list[dict[str, Any]] = []
     for name, smiles in molecules.items():
+        settings = ReferenceConfig(picoseconds=20 if arguments.quick else 400)
+        reference = reference_ensemble(load_system(smiles), settings).ensemble
         for seed in arguments.seeds:
-            for row in benchmark(name, smiles, seed, arguments):
+            for row in benchmark(name, smiles, reference, seed, arguments):
                 rows.append(row)
                 print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
                 if arguments.json:
@@ -76,20 +79,18 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true", help="15 s and 60,000 evaluations, short reference")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.seconds, arguments.evaluations = 15.0, 6e4
-    return arguments
+    if parser.parse_args().quick:
+        parser.set_defaults(seconds=15.0, evaluations=6e4)
+    return parser.parse_args()
 
 
-def benchmark(name: str, smiles: str, seed: int, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def benchmark(
+    name: str, smiles: str, reference: Ensemble, seed: int, arguments: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
     frames = FramesConfig(picoseconds=3.0) if arguments.quick else FramesConfig()
     config = SampleConfig(molecule=smiles, seed=seed, frames=frames, device="cpu")
     torch.manual_seed(seed)
     prepared = prepare(config, torch.Generator().manual_seed(seed), Stopwatch())
-    reference = reference_ensemble(
-        prepared.system, ReferenceConfig(picoseconds=20 if arguments.quick else 400)
-    ).ensemble
     for budget in ("evaluations", "seconds"):
         for objective in arguments.objectives:
             if objective == "likelihood" and budget == "evaluations":
@@ -162,25 +163,14 @@ def affordable_steps(settings: TrainingConfig, evaluations: float) -> int:
     return max(int(evaluations / per_step / (1.0 - settings.warmup_share)), 20)
 
 
-@torch.no_grad()
 def measured(
     model: FlowModel, prepared: Preparation, reference: Ensemble, generator: torch.Generator
 ) -> dict[str, Any]:
     molecule, target = prepared.system.molecule, prepared.target
-    parts = []
-    for first in range(0, SAMPLES, SAMPLING_CHUNK):
-        x, log_q = model.sample_with_log_prob(min(SAMPLING_CHUNK, SAMPLES - first), generator)
-        parts.append((x, target.reduced_energy(x), log_q))
-    x, u, log_q = (torch.cat(part) for part in zip(*parts, strict=True))
-    ensemble = Ensemble.from_samples(molecule, x, u, log_q, target.temperature)
+    ensemble = draw(model, target, molecule, SAMPLES, generator, Stopwatch())
     every = max(len(reference.positions) // REFERENCE_FRAMES, 1)
-    frames = np.ascontiguousarray(reference.positions[::every])
-    positions = torch.as_tensor(frames).float()
-    log_prob = torch.cat([model.log_prob(chunk) for chunk in positions.split(SAMPLING_CHUNK)])
-    energies = torch.cat([target.reduced_energy(chunk) for chunk in positions.split(SAMPLING_CHUNK)])
-    sampled = log_prob > -math.inf
-    log_weights = -energies.double() - log_prob.double()
-    forward = forward_effective_sample_size_fraction(log_weights) if bool(sampled.all()) else 0.0
+    frames = reference.positions[::every]
+    seen = forward(model, target, frames, reference.effective_sample_size)
     uniform = np.ones(SAMPLES)
     torsions = torsion_distances(molecule, ensemble.positions, uniform, frames).values()
     worst = max(torsions, key=lambda distance: distance.value - distance.null)
@@ -191,9 +181,9 @@ def measured(
         "pareto_k": ensemble.pareto_k,
         "log_Z": ensemble.log_z.value,
         "log_Z_stderr": ensemble.log_z.stderr,
-        "forward_ess_fraction": forward,
-        "cross_entropy": -float(log_prob[sampled].double().mean()),
-        "reference_frames_outside_the_model": int((~sampled).sum()),
+        "forward_ess_fraction": seen.ess_fraction,
+        "cross_entropy": seen.cross_entropy.value,
+        "reference_frames_outside_the_model": seen.n_outside,
         "worst_torsion_tv": worst.value,
         "worst_torsion_tv_null": worst.null,
         "mode_mass_reached": coverage.mass_reached,

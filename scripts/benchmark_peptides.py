@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from reference_frames import forward
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -30,11 +31,10 @@ from rich.table import Table
 from boltzgen.energies.compiler import compile_system
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.ensemble import Ensemble
-from boltzgen.evaluation.metrics import cross_entropy, mode_coverage, ramachandran_total_variation
+from boltzgen.evaluation.metrics import mode_coverage, ramachandran_total_variation
 from boltzgen.evaluation.modes import find_states
 from boltzgen.models.flow import FlowModel
 from boltzgen.molecules.torsions import ramachandran_torsions, torsion_values
-from boltzgen.sampling.importance import forward_effective_sample_size_fraction
 from boltzgen.systems import MolecularSystem, load_system
 from boltzgen.training.checkpoint import load_model
 from boltzgen.workflows.config import SampleConfig
@@ -46,7 +46,6 @@ from boltzgen.workflows.sample import run_sample
 
 SYSTEMS = ("alanine-dipeptide", "alanine-tetrapeptide", "alanine-hexapeptide")
 TEMPERATURE = 300.0
-CHUNK = 4096
 EDGES = np.linspace(-np.pi, np.pi, 101)
 REFERENCE_FRAMES = 20_000
 
@@ -76,11 +75,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true", help="the dipeptide alone, a minute, 20 ps")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.systems, arguments.budget, arguments.reference_picoseconds = SYSTEMS[:1], 60.0, 20.0
-        arguments.model_samples = 20_000
-    return arguments
+    if parser.parse_args().quick:
+        parser.set_defaults(
+            systems=SYSTEMS[:1], budget=60.0, reference_picoseconds=20.0, model_samples=20_000
+        )
+    return parser.parse_args()
 
 
 def benchmark(name: str, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -104,6 +103,8 @@ def benchmark(name: str, arguments: argparse.Namespace, folder: Path) -> dict[st
     frames = reference.positions
     states = find_states(system.molecule, frames, reference.weights)
     coverage = mode_coverage(states, ensemble.positions, ensemble.weights, frames)
+    every = max(len(reference) // REFERENCE_FRAMES, 1)
+    seen = forward(model, target, frames[::every], reference.effective_sample_size)
     return {
         "n_atoms": summary["n_atoms"],
         "device": summary["device"],
@@ -125,7 +126,10 @@ def benchmark(name: str, arguments: argparse.Namespace, folder: Path) -> dict[st
         "n_conformers_reached": coverage.n_reached,
         "missed_conformers": coverage.missed,
         **ramachandran(own, frames),
-        **forward(model, target, reference),
+        "cross_entropy": seen.cross_entropy.value,
+        "cross_entropy_stderr": seen.cross_entropy.stderr,
+        "forward_ess_fraction": seen.ess_fraction,
+        "reference_frames_outside_the_model": seen.n_outside,
         "reference_converged": reference.metadata["converged"],
         "reference_effective_samples": reference.effective_sample_size,
     }
@@ -164,26 +168,6 @@ def ramachandran(own: Ensemble, frames: np.ndarray) -> dict[str, Any]:
         "ramachandran_tv_worst": worst.value,
         "ramachandran_tv_to_own_weights": to_own_weights,
         "ramachandran_tv_worst_null": worst.null,
-    }
-
-
-@torch.no_grad()
-def forward(model: FlowModel, target: BoltzmannTarget, reference: Ensemble) -> dict[str, Any]:
-    """−E_p[log q] and forward ESS on reference frames; frames that the model cannot produce are counted."""
-    every = max(len(reference) // REFERENCE_FRAMES, 1)
-    frames = torch.from_numpy(np.ascontiguousarray(reference.positions[::every])).to(
-        next(model.parameters()).device
-    )
-    log_prob = torch.cat([model.log_prob(chunk) for chunk in frames.split(CHUNK)]).double()
-    u = torch.cat([target.reduced_energy(chunk) for chunk in frames.split(CHUNK)]).double()
-    produced = log_prob > -torch.inf
-    independent = min(float(produced.sum()), reference.effective_sample_size)
-    entropy = cross_entropy(log_prob[produced].cpu().numpy(), independent)
-    return {
-        "cross_entropy": entropy.value,
-        "cross_entropy_stderr": entropy.stderr,
-        "forward_ess_fraction": forward_effective_sample_size_fraction(-u - log_prob),
-        "reference_frames_outside_the_model": int((~produced).sum()),
     }
 
 

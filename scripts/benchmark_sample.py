@@ -1,7 +1,7 @@
 """What `boltzgen sample` delivers with default budgets, beside plain OpenMM Langevin of the same wall time.
 
     python scripts/benchmark_sample.py [--molecules FILE.smi] [--samples 100000] [--without-openmm]
-        [--json FILE] [--quick]
+        [--seed 0] [--json FILE] [--quick]
 
 For each molecule (by default butane, alanine dipeptide and ibuprofen; MMFF94, vacuum, 300 K, one seed):
 unclipped ESS of the samples as the model makes them (no refinement), effective samples per second (training
@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from boltzgen.ensemble import Ensemble
-from boltzgen.evaluation.metrics import torsion_total_variation
+from boltzgen.evaluation.metrics import torsion_distances
 from boltzgen.evaluation.modes import conformer_table, found_conformers
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.sampling.importance import Estimate
@@ -164,12 +164,7 @@ def agreement(ensemble: Ensemble, reference: Reference) -> dict[str, Any]:
                 "z": z_score(found, theirs),
             }
         )
-    torsions = conformer_torsions(frames.molecule)
-    sampled, referred = (torsion_values(e.positions, torsions) for e in (ensemble, frames))
-    variations = [
-        torsion_total_variation(sampled[:, i], ensemble.weights, referred[:, i], torsion.period)
-        for i, torsion in enumerate(torsions)
-    ]
+    torsions = torsion_distances(frames.molecule, ensemble.positions, ensemble.weights, frames.positions)
     energy = reference.energy.mean
     return {
         "mean_energy_kJ_mol": ensemble.mean_energy.value,
@@ -180,8 +175,8 @@ def agreement(ensemble: Ensemble, reference: Reference) -> dict[str, Any]:
         "reference_converged": reference.converged,
         "populations": populations,
         "torsions": [
-            {"torsion": torsion.name, "total_variation": variation.value, "null": variation.null}
-            for torsion, variation in zip(torsions, variations, strict=True)
+            {"torsion": name, "total_variation": distance.value, "null": distance.null}
+            for name, distance in torsions.items()
         ],
     }
 
