@@ -21,7 +21,7 @@ WINDOW_BATCHES = 16
 MAX_BAD_STEPS = 50
 COOL_DOWN = 0.15
 PLATEAU_WINDOWS = 25
-PLATEAU_RELATIVE_FALL = 0.01
+PLATEAU_RELATIVE_GAIN = 0.01
 
 
 @dataclass(frozen=True)
@@ -117,24 +117,30 @@ class _Clock:
         self.total = self.total * min(1.0, used + remaining)
 
 
-class _Plateau:
-    """Tells, once, that neither the ESS share rises nor the reverse KL falls any more."""
+class Plateau:
+    """Tells, once, that neither the ESS share rises nor the reverse KL falls any more.
+
+    Means over a third of all that was seen are compared with those over the third before; a change counts as
+    none only where its standard error, too, is within the bound, since a step's figures are noisy.
+    """
 
     def __init__(self) -> None:
         self.seen: list[tuple[float, float]] = []
         self.told = False
 
     def reached(self, ess_fraction: float, divergence: float) -> bool:
+        """Whether these figures of the last batches, after all that were given before, end the search."""
         self.seen.append((ess_fraction, divergence))
-        # Thirds of all that was seen: slow progress shows over long stretches only.
         span = max(PLATEAU_WINDOWS, len(self.seen) // 3)
         if self.told or len(self.seen) < 2 * span:
             return False
-        recent = torch.tensor(self.seen[-span:]).mean(0)
-        before = torch.tensor(self.seen[-2 * span : -span]).mean(0)
-        rises = recent[0] > before[0] * (1.0 + PLATEAU_RELATIVE_FALL)
-        falls = recent[1] < before[1] * (1.0 - PLATEAU_RELATIVE_FALL)
-        self.told = not bool(rises or falls)
+        before, recent = torch.tensor(self.seen[-2 * span :], dtype=torch.float64).view(2, span, 2)
+        error = ((before.var(0) + recent.var(0)) / span).sqrt()
+        rise, fall = (recent - before).mean(0) * torch.tensor([1.0, -1.0]) + error
+        ess_fraction, divergence = before.mean(0).tolist()
+        self.told = not bool(
+            rise > PLATEAU_RELATIVE_GAIN * ess_fraction or fall > PLATEAU_RELATIVE_GAIN * abs(divergence)
+        )
         return self.told
 
 
@@ -220,7 +226,7 @@ class _Training:
         )
         self.average = WeightAverage(self.model, self.config.averaging)
         self.window: deque[Tensor] = deque(maxlen=WINDOW_BATCHES)
-        self.plateau = _Plateau()
+        self.plateau = Plateau()
         self.bad_in_a_row = 0
 
     def _run_stage(self, team: Team, start: float, end: float) -> None:

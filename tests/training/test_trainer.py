@@ -10,7 +10,7 @@ from boltzgen.models.flow import FlowConfig, FlowModel
 from boltzgen.sampling.importance import effective_sample_size, log_mean_weight
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.recipes import reverse_kl_stage
-from boltzgen.training.trainer import Loss, Stage, train
+from boltzgen.training.trainer import Loss, Plateau, Stage, train
 from tests.models.toy_coordinates import TorusAndGaussian, ToyCoordinates
 
 CONFIG = FlowConfig(torsion_couplings=2, torsion_hidden=16, stiff_couplings=2, stiff_hidden=16)
@@ -49,3 +49,25 @@ def test_gradients_that_are_never_finite_end_in_a_sentence():
     stage = Stage("hopeless", 1.0, 1e-3, lambda progress: Loss(model.weight.sum() * math.nan))
     with pytest.raises(EvaluationError, match="training diverged"):
         train(model, [stage], TrainingConfig(max_steps=100))
+
+
+def first_plateau(divergence, n: int = 400, noise: float = 0.0) -> int | None:
+    """The look at which a plateau is told of a reverse KL that falls as ``divergence`` does, if any."""
+    generator = torch.Generator().manual_seed(4)
+    plateau = Plateau()
+    for k in range(n):
+        factor = 1.0 + noise * float(torch.randn(1, generator=generator))
+        if plateau.reached(0.5, factor * divergence(k)):
+            return k
+    return None
+
+
+def test_a_plateau_is_told_soon_after_the_fall_has_ended():
+    found = first_plateau(lambda k: max(1.0 - k / 50, 0.2), noise=0.01)
+    assert found is not None
+    assert 50 < found < 200
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1, 0.3])
+def test_a_slow_fall_in_noise_is_no_plateau(noise):
+    assert first_plateau(lambda k: 4.0 * math.exp(-k / 200), noise=noise) is None
