@@ -7,6 +7,7 @@ follow, by affine couplings conditional on all torsions and on each other: q(τ,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
@@ -23,18 +24,41 @@ if TYPE_CHECKING:
     from boltzgen.coordinates.internal import MolecularCoordinates
 
 
+WIDTH_STEP = 32
+
+
 class FlowConfig(BaseModel):
-    """Size of a flow. Defaults serve molecules of 10 to 60 atoms."""
+    """Size of a flow.
+
+    Widths of hidden layers grow with the molecule by default: ``stiff_hidden`` is twice the number of stiff
+    coordinates within 128 and 256, ``torsion_hidden`` eight times that of torsions within 64 and 128.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     torsion_couplings: PositiveInt = 6
     torsion_bins: PositiveInt = 8
-    torsion_hidden: PositiveInt = 64
+    torsion_hidden: PositiveInt | None = None
     stiff_couplings: PositiveInt = 8
-    stiff_hidden: PositiveInt = 128
+    stiff_hidden: PositiveInt | None = None
     spline_bins: PositiveInt = 8
     mask_seed: int = 0
+
+    def sized(self, n_torsions: int, n_stiff: int) -> FlowConfig:
+        """These settings with the widths that they leave open."""
+        hidden = self.hidden(n_torsions, n_stiff)
+        return self.model_copy(update=dict(zip(("torsion_hidden", "stiff_hidden"), hidden, strict=True)))
+
+    def hidden(self, n_torsions: int, n_stiff: int) -> tuple[int, int]:
+        """Widths of the layers that move torsions, and stiff coordinates, of a molecule with so many."""
+        return (
+            self.torsion_hidden or _width(8 * n_torsions, 64, 128),
+            self.stiff_hidden or _width(2 * n_stiff, 128, 256),
+        )
+
+
+def _width(wanted: int, least: int, most: int) -> int:
+    return min(max(WIDTH_STEP * math.ceil(wanted / WIDTH_STEP), least), most)
 
 
 def _halves(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -45,15 +69,14 @@ def _halves(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 def _layers(coordinates: MolecularCoordinates, config: FlowConfig) -> nn.ModuleList:
     generator = torch.Generator().manual_seed(config.mask_seed)
     n_torsions, n_stiff = coordinates.n_torsions, coordinates.n_stiff
+    torsion_hidden, stiff_hidden = config.hidden(n_torsions, n_stiff)
     folds = coordinates.folds.cpu()
     everything, nothing = torch.arange(n_stiff), torch.arange(0)
     context = coordinates.base.multimodal_indices.cpu()
     layers = nn.ModuleList()
 
     def torsion_layer(moved: Tensor, kept: Tensor) -> None:
-        layers.append(
-            TorsionCoupling(moved, kept, context, folds, config.torsion_bins, config.torsion_hidden)
-        )
+        layers.append(TorsionCoupling(moved, kept, context, folds, config.torsion_bins, torsion_hidden))
 
     if n_torsions:
         torsion_layer(torch.arange(n_torsions), nothing)
@@ -65,10 +88,10 @@ def _layers(coordinates: MolecularCoordinates, config: FlowConfig) -> nn.ModuleL
         layers.append(StiffSpline(n_stiff, config.spline_bins))
     for _ in range(config.stiff_couplings // 2 if n_stiff > 1 else 0):
         first, second = _halves(n_stiff, generator)
-        layers.append(StiffCoupling(first, second, folds, config.stiff_hidden))
-        layers.append(StiffCoupling(second, first, folds, config.stiff_hidden))
+        layers.append(StiffCoupling(first, second, folds, stiff_hidden))
+        layers.append(StiffCoupling(second, first, folds, stiff_hidden))
     if n_stiff:
-        layers.append(StiffCoupling(everything, nothing, folds, config.stiff_hidden))
+        layers.append(StiffCoupling(everything, nothing, folds, stiff_hidden))
         layers.append(StiffSpline(n_stiff, config.spline_bins))
     return layers
 
@@ -94,7 +117,7 @@ class FlowModel(GenerativeModel):
 
     def __init__(self, coordinates: MolecularCoordinates, config: FlowConfig | None = None) -> None:
         super().__init__()
-        self.config = config or FlowConfig()
+        self.config = (config or FlowConfig()).sized(coordinates.n_torsions, coordinates.n_stiff)
         self.coordinates = coordinates
         self.layers = _layers(coordinates, self.config)
 

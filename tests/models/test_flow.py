@@ -57,3 +57,12 @@ def test_another_stereoisomer_has_no_density_and_another_labelling_the_same(name
     assert (model.log_prob(x * torch.tensor([1.0, 1.0, -1.0])) == -math.inf).all()
     images = coords.randomise_labels(coords.canonicalise(x), torch.Generator().manual_seed(0))
     torch.testing.assert_close(model.log_prob(images), log_q, atol=1e-6, rtol=0)
+
+
+def test_widths_grow_with_the_molecule_and_are_told():
+    small, large = (FlowModel(ToyCoordinates(*size)).config for size in ((3, 30), (15, 105)))
+    assert (small.torsion_hidden, small.stiff_hidden) == (64, 128)
+    assert (large.torsion_hidden, large.stiff_hidden) == (128, 224)
+    chosen = FlowModel(ToyCoordinates(15, 105), FlowConfig(stiff_hidden=40))
+    assert chosen.config.stiff_hidden == 40
+    assert {layer.conditioner.first.out_features for layer in chosen.layers[-3:-2]} == {40}
