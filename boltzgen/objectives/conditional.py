@@ -7,6 +7,8 @@ and is made ever more seldom. Torsions of hot frames show the stiff part every c
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,7 +16,7 @@ from torch import Tensor
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import fixed_parameters
-from boltzgen.objectives.reverse_kl import worth_training
+from boltzgen.objectives.reverse_kl import trained_action, worth_training
 
 
 def conditional_reverse_kl(
@@ -24,6 +26,7 @@ def conditional_reverse_kl(
     generator: torch.Generator | None = None,
     inverse_temperature: float = 1.0,
     drop_fraction: float = 0.01,
+    log_cut: float = math.inf,
 ) -> tuple[Float[Tensor, ""], int]:
     """Surrogate with the path gradient of E_τ KL(q(y|τ)‖p^β(y|τ)), and how many samples were dropped.
 
@@ -43,8 +46,7 @@ def conditional_reverse_kl(
             log_q = log_q + torsion_log_det
         action = log_q + inverse_temperature * target.reduced_energy(x)
         kept = worth_training(-action.detach(), drop_fraction)
-        finite = torch.where(kept > 0, action, torch.zeros_like(action))
-        (gradient,) = torch.autograd.grad(finite.sum(), latent)
+        (gradient,) = torch.autograd.grad(trained_action(action, kept, log_cut).sum(), latent)
     used = torch.nonzero(kept).flatten()
     if not len(used):
         return torch.full_like(log_q.sum(), torch.nan), n

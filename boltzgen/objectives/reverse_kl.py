@@ -67,6 +67,18 @@ def worth_training(log_weights: Tensor, drop_fraction: float) -> Tensor:
     return torch.where(finite, kept, torch.zeros_like(kept))
 
 
+def trained_action(action: Tensor, kept: Tensor, log_cut: float) -> Tensor:
+    """``action`` of the samples ``kept`` as it trains, 0 of others: its logarithm beyond a bound.
+
+    From ``log_cut`` nats above the batch's median on, A is c + ln(1 + A − c). A clash then still pulls the
+    parameters away from it, but not hundreds of times as hard as the samples that matter, which would leave
+    every step to a few clashes. A trained model has next to no sample beyond, so that nothing is biased.
+    """
+    bound = action.detach()[kept > 0].median() + log_cut
+    excess = (action - bound).clamp_min(0.0)
+    return torch.where(kept > 0, action - excess + torch.log1p(excess), torch.zeros_like(action))
+
+
 def reverse_kl(
     model: BijectiveModel,
     target: BoltzmannTarget,
@@ -74,12 +86,14 @@ def reverse_kl(
     generator: torch.Generator | None = None,
     inverse_temperature: float = 1.0,
     drop_fraction: float = 0.01,
+    log_cut: float = math.inf,
 ) -> tuple[Float[Tensor, ""], ReverseKLInfo]:
     """Surrogate whose parameter gradient is the path gradient of KL(q‖p^β), from ``n`` samples.
 
     With x = g(z) and v = ∇_z[log q(g(z)) + β u(g(z))] at fixed parameters, the path gradient is
     −vᵀ ∂g⁻¹(x)/∂θ (the implicit function theorem applied to Roeder et al. 2017, eq. 6; Vaitl et al. 2022):
-    its variance vanishes where q = p. The ``drop_fraction`` worst samples of the batch do not train.
+    its variance vanishes where q = p. The ``drop_fraction`` worst samples of the batch do not train, and
+    those ``log_cut`` nats above its median only with the logarithm of their action (``trained_action``).
     The mixture weights of a multimodal base, which no path reaches, are trained by the score function.
     """
     with torch.no_grad():
@@ -90,8 +104,8 @@ def reverse_kl(
         u = target.reduced_energy(x)
         action = log_q + inverse_temperature * u
         kept = worth_training(-action.detach(), drop_fraction)
-        finite = torch.where(kept > 0, action, torch.zeros_like(action))
-        gradients = torch.autograd.grad(finite.sum(), latent, allow_unused=True, materialize_grads=True)
+        trained = trained_action(action, kept, log_cut)
+        gradients = torch.autograd.grad(trained.sum(), latent, allow_unused=True, materialize_grads=True)
 
     used = torch.nonzero(kept).flatten()
     internal = Internal(internal.torsions.detach(), internal.stiff.detach())

@@ -3,7 +3,7 @@
 import torch
 
 from boltzgen.models.flow import FlowConfig, FlowModel
-from boltzgen.objectives.reverse_kl import reverse_kl
+from boltzgen.objectives.reverse_kl import reverse_kl, trained_action
 from tests.models.toy_coordinates import TorusAndGaussian, ToyCoordinates
 
 CONFIG = FlowConfig(torsion_couplings=2, torsion_hidden=8, stiff_couplings=2, stiff_hidden=8)
@@ -73,3 +73,37 @@ def test_worst_and_non_finite_samples_do_not_train():
     assert info.n_dropped == 2
     assert torch.isfinite(gradients).all()
     assert gradients.abs().max() < 1e3
+
+
+def test_the_logarithm_of_a_clash_trains_and_other_samples_as_they_are():
+    """By the chain rule: d ln(1 + A − c) = dA / (1 + A − c) beyond c, where c is the median and ten nats."""
+    action = torch.tensor([1.0, 2.0, 11.5, 1e4, 3.0, torch.inf], dtype=torch.float64).requires_grad_()
+    kept = torch.tensor([1.0, 1.0, 1.0, 1.0, 1.0, 0.0])
+    trained_action(action, kept, 9.0).nansum().backward()
+    expected = torch.tensor([1.0, 1.0, 1.0, 1 / (1 + 1e4 - 12.0), 1.0, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(action.grad, expected)
+    untouched = trained_action(action, kept, torch.inf)
+    assert torch.equal(untouched, torch.where(kept > 0, action, 0.0))
+
+
+def test_a_clash_pulls_no_harder_than_a_few_other_samples():
+    model, target = flow(0.1), TorusAndGaussian(2, 4)
+
+    class Steep:
+        evaluations = 0
+
+        def __init__(self, slope: float) -> None:
+            self.slope = slope
+
+        def reduced_energy(self, x):
+            u = target.reduced_energy(x)
+            clashes = (torch.arange(len(u)) == 3).double()
+            return u + self.slope * clashes * x.sum((1, 2)).exp()
+
+    def total(slope: float, log_cut: float) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(0)
+        loss, _ = reverse_kl(model, Steep(slope), 100, generator, drop_fraction=0.0, log_cut=log_cut)
+        return gradient(model, loss)
+
+    usual = total(0.0, 10.0)
+    assert total(1e8, 10.0).norm() < 5 * usual.norm() < total(1e8, torch.inf).norm()
