@@ -154,10 +154,6 @@ def affordable_steps(settings: TrainingConfig, evaluations: float) -> int:
     elif settings.objective == "mass-covering":
         mass = settings.mass_covering
         per_step = mass.particles * (1 + mass.stages * mass.leapfrog) / mass.refresh_every
-    elif settings.objective == "annealed":
-        annealed = settings.annealed
-        evaluations -= annealed.samples * (annealed.rungs + annealed.repeats)
-        per_step = batch * annealed.hot_share
     else:
         per_step = batch
     return max(int(evaluations / per_step / (1.0 - settings.warmup_share)), 20)

@@ -2,10 +2,11 @@
 
 A model trained hot, where barriers are low, holds every basin. Its samples reweighted to the next lower
 temperature are training data there, and so on down a geometric ladder (Schopmans and Friederich,
-"Temperature-annealed Boltzmann generators", 2025). The variant with a trust region asks instead for the
-density nearest to the target, in KL, among those within bounded KL from the model and bounded loss of entropy
-(von Klitzing et al., "Constrained mass transport", 2025): q* ∝ q^(λ/(1+λ+η)) p̃^(1/(1+λ+η)) with λ and η the
-multipliers of the two bounds.
+"Temperature-annealed Boltzmann generators", 2025). Weights that few samples own would teach those samples by
+heart; they are tempered, so that a round goes part of the way (Koblents and Míguez 2015). The variant with a
+trust region asks instead for the density nearest to the target, in KL, among those within bounded KL from the
+model and bounded loss of entropy (von Klitzing et al., "Constrained mass transport", 2025):
+q* ∝ q^(λ/(1+λ+η)) p̃^(1/(1+λ+η)) with λ and η the multipliers of the two bounds.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Internal
-from boltzgen.sampling.importance import log_importance_weights, systematic_resample
+from boltzgen.sampling.importance import effective_sample_size, log_importance_weights, systematic_resample
 from boltzgen.sampling.latent import EnergyTarget
 
 CHUNK = 4096
@@ -65,6 +66,22 @@ def resampled(
     """As many frames as given, of equal weight, each taken in proportion to its weight."""
     chosen: Int[Tensor, " samples"] = systematic_resample(log_weights, len(log_weights), generator)
     return Internal(frames.torsions[chosen], frames.stiff[chosen])
+
+
+def tempered(log_weights: Float[Tensor, " samples"], effective_share: float) -> Float[Tensor, " samples"]:
+    """α log w with the largest α ≤ 1 that leaves Kish's size at least ``effective_share`` of the samples.
+
+    Samples of q then stand for q^(1−α) p̃^α. Those without weight keep none; where too few have any, α is next
+    to 0 and these count alike.
+    """
+    least = effective_share * len(log_weights)
+    if effective_sample_size(log_weights) >= least:
+        return log_weights
+    low, high = 0.0, 1.0
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if effective_sample_size(middle * log_weights) >= least else (low, middle)
+    return max(low, 0.5**BISECTIONS) * log_weights
 
 
 @dataclass(frozen=True)

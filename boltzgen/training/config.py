@@ -59,9 +59,11 @@ class AnnealedConfig(BaseModel):
     """Hot reverse KL, then forward KL on the model's own reweighted samples, ever colder.
 
     ``hot_share`` of what the warm-up leaves is for the reverse KL at ``TrainingConfig.hot_factor`` times the
-    temperature. Then ``rungs`` temperatures follow in geometric steps, each with ``samples`` new samples, and
-    ``repeats`` rounds more at the target's. With ``trust_region`` the target's temperature holds all along
-    and each round moves at most ``max_divergence`` (KL, nats) and loses at most ``max_entropy_loss`` (nats).
+    temperature. Then ``rungs`` temperatures follow in geometric steps, and ``repeats`` rounds more at the
+    target's. A round learns from the model as it was when the round began: from ``samples`` of it at a time,
+    each used about once, with weights of which at least ``effective_share`` are effective. With
+    ``trust_region`` the target's temperature holds all along and each round moves at most ``max_divergence``
+    (KL, nats) and loses at most ``max_entropy_loss`` (nats).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,6 +72,7 @@ class AnnealedConfig(BaseModel):
     rungs: PositiveInt = 8
     repeats: PositiveInt = 8
     samples: PositiveInt = 16_384
+    effective_share: float = Field(default=0.3, gt=0.0, lt=1.0)
     trust_region: bool = False
     max_divergence: PositiveFloat = 0.3
     max_entropy_loss: PositiveFloat = 3.0
@@ -81,7 +84,9 @@ class TrainingConfig(BaseModel):
     ``budget_seconds`` bounds the wall time of training, by default what a whole run's budget leaves; where
     ``max_steps`` is given the schedule follows the steps instead and a seed repeats a run exactly.
     ``processes`` on the CPU each take a ``batch_size`` of every step: by default as many as torch has
-    threads, at most eight, and one where ``max_steps`` is given.
+    threads, at most eight, and one where ``max_steps`` is given. In reverse KL the ``drop_fraction`` worst
+    samples of a batch do not train, and those of a flow whose action lies ``log_cut`` nats above the median
+    train with its logarithm.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -97,6 +102,7 @@ class TrainingConfig(BaseModel):
     hot_factor: float = Field(default=2.0, ge=1.0)
     anneal_share: float = Field(default=0.3, ge=0.0, lt=1.0)
     drop_fraction: float = Field(default=0.01, ge=0.0, lt=0.5)
+    log_cut: PositiveFloat = 10.0
     gradient_norm: PositiveFloat = 10.0
     averaging: float = Field(default=0.1, gt=0.0, lt=1.0)
     guided: GuidedConfig = GuidedConfig()

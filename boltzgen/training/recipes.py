@@ -1,5 +1,6 @@
 """What is trained on what, in which order: the stages of a run."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Internal
-from boltzgen.objectives.annealed import model_samples, resampled, trust_region_step
+from boltzgen.objectives.annealed import model_samples, resampled, tempered, trust_region_step
 from boltzgen.objectives.conditional import conditional_reverse_kl
 from boltzgen.objectives.dispersion import log_dispersion, usual_level
 from boltzgen.objectives.likelihood import negative_log_likelihood
@@ -104,7 +105,13 @@ def reverse_kl_stage(
 
     def loss(progress: float) -> Loss:
         value, info = reverse_kl(
-            model, target, config.batch_size, generator, schedule(progress), config.drop_fraction
+            model,
+            target,
+            config.batch_size,
+            generator,
+            schedule(progress),
+            config.drop_fraction,
+            config.log_cut,
         )
         return Loss(value, info.log_weights, info.n_dropped)
 
@@ -128,12 +135,12 @@ def guided_stage(
     def loss(progress: float) -> Loss:
         beta = schedule(progress)
         n = config.batch_size - n_conditional
-        value, info = reverse_kl(model, target, n, generator, beta, config.drop_fraction)
+        value, info = reverse_kl(model, target, n, generator, beta, config.drop_fraction, config.log_cut)
         n_dropped = info.n_dropped
         if n_conditional:
             torsions = guides.torsions[drawn_rows(len(guides.torsions), n_conditional, generator)]
             stiff, dropped = conditional_reverse_kl(
-                model, target, torsions, generator, beta, config.drop_fraction
+                model, target, torsions, generator, beta, config.drop_fraction, config.log_cut
             )
             value, n_dropped = (1.0 - share) * value + share * stiff, n_dropped + dropped
         if settings.dispersion_weight:
@@ -162,7 +169,9 @@ def walkers_stage(
         beta = schedule(progress)
         walkers.move(config.walkers.steps, target.temperature / beta, generator)
         forward, log_prob = walker_likelihood(model, walkers.positions)
-        reverse, info = reverse_kl(model, target, config.batch_size, generator, beta, config.drop_fraction)
+        reverse, info = reverse_kl(
+            model, target, config.batch_size, generator, beta, config.drop_fraction, config.log_cut
+        )
         proposals = Proposals(info.positions, info.reduced_energies, info.log_prob)
         walkers.exchange(log_prob, proposals, beta, generator)
         return Loss(reverse + config.walkers.weight * forward, info.log_weights, info.n_dropped)
@@ -208,32 +217,42 @@ def annealed_stages(
     settings = config.annealed
     rounds = settings.rungs + settings.repeats
     share = 1.0 - config.warmup_share
-    current, frames, log_weights = -1, Internal(torch.empty(0), torch.empty(0)), torch.empty(0)
+    current, left = -1, 0
+    source, frames, log_weights = model, Internal(torch.empty(0), torch.empty(0)), torch.empty(0)
 
     def hot(progress: float) -> Loss:
         value, info = reverse_kl(
-            model, target, config.batch_size, generator, 1.0 / config.hot_factor, config.drop_fraction
+            model,
+            target,
+            config.batch_size,
+            generator,
+            1.0 / config.hot_factor,
+            config.drop_fraction,
+            config.log_cut,
         )
         return Loss(value, info.log_weights, info.n_dropped)
 
     def cooling(progress: float) -> Loss:
-        nonlocal current, frames, log_weights
+        nonlocal current, left, source, frames, log_weights
         due = min(int(progress * rounds), rounds - 1)
         if due != current:
-            current = due
-            samples = model_samples(model, target, settings.samples, generator)
+            current, left, source = due, 0, copy.deepcopy(model)
+        if left == 0:
+            samples = model_samples(source, target, settings.samples, generator)
             log_weights = samples.log_weights()
             if settings.trust_region:
-                step = trust_region_step(
+                chosen = trust_region_step(
                     -samples.reduced_energies,
                     samples.log_prob,
                     settings.max_divergence,
                     settings.max_entropy_loss,
-                )
-                frames = resampled(samples.frames, step.log_weights, generator)
+                ).log_weights
             else:
                 beta = config.hot_factor ** (min((current + 1) / settings.rungs, 1.0) - 1.0)
-                frames = resampled(samples.frames, samples.log_weights(beta), generator)
+                chosen = tempered(samples.log_weights(beta), settings.effective_share)
+            frames = resampled(samples.frames, chosen, generator)
+            left = max(settings.samples // config.batch_size, 1)
+        left -= 1
         loss = negative_log_likelihood(model, batch(frames, config.batch_size, generator))
         return Loss(loss, log_weights)
 

@@ -9,8 +9,8 @@ import torch
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Internal
-from boltzgen.objectives.annealed import model_samples, resampled, trust_region_step
-from boltzgen.sampling.importance import log_mean_weight
+from boltzgen.objectives.annealed import model_samples, resampled, tempered, trust_region_step
+from boltzgen.sampling.importance import effective_sample_size, log_mean_weight
 from tests.models.toy_coordinates import TorusAndGaussian, ToyCoordinates
 from tests.objectives.two_modes import SMALL
 
@@ -105,3 +105,27 @@ def test_resampled_frames_are_equally_weighted():
     assert float(frames.stiff.mean()) == pytest.approx(1.0, abs=0.02)
     assert float(frames.stiff.var()) == pytest.approx(0.25, abs=0.01)
     assert torch.equal(frames.torsions, frames.stiff)
+
+
+@pytest.mark.parametrize("share", [0.6, 0.9])
+def test_tempered_weights_stand_for_the_geometric_mean_of_the_densities(share):
+    """q^(1−α) p^α of two normal densities is normal, and so is known how effective its weights are."""
+    x, log_q, log_p = normal_samples()
+    log_weights = log_p - log_q
+    found = tempered(log_weights, share)
+    alpha = float(found[0] / log_weights[0])
+    assert 0 < alpha < 1
+    assert effective_sample_size(found) / N == pytest.approx(share, abs=1e-4)
+    precision = 0.25 * (1 - alpha) + 4.0 * alpha
+    weights = torch.softmax(found, 0)
+    mean = float((weights * x).sum())
+    assert mean == pytest.approx(4.0 * alpha / precision, abs=0.03)
+    assert float((weights * (x - mean) ** 2).sum()) == pytest.approx(1 / precision, abs=0.05)
+
+
+def test_even_weights_are_not_tempered_and_impossible_samples_keep_none():
+    even = torch.tensor([0.0, 0.1, -0.1, 0.0], dtype=torch.float64)
+    assert torch.equal(tempered(even, 0.5), even)
+    lost = torch.tensor([3.0, -math.inf, -math.inf, -math.inf], dtype=torch.float64)
+    weights = torch.softmax(tempered(lost, 0.5), 0)
+    assert weights.tolist() == [1.0, 0.0, 0.0, 0.0]

@@ -11,7 +11,7 @@ from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Internal
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.sampling.dynamics import Langevin
-from boltzgen.sampling.importance import log_mean_weight
+from boltzgen.sampling.importance import effective_sample_size, log_mean_weight
 from boltzgen.training.config import (
     AnnealedConfig,
     GuidedConfig,
@@ -95,6 +95,16 @@ def test_lost_modes_come_back_with_their_weights(objective, steps, changes):
     log_z = log_mean_weight(-target.reduced_energy(x) - log_q)
     assert abs(log_z.value - target.log_Z) < 4 * log_z.stderr
     assert log_z.stderr < 0.02
+
+
+@pytest.mark.parametrize("trust_region", [False, True])
+def test_annealing_does_not_learn_the_samples_of_a_round_by_heart(trust_region):
+    """Few samples at a time and long rounds: seen again and again, they would narrow the model each round."""
+    few = AnnealedConfig(samples=64, trust_region=trust_region)
+    model, target, _, _ = trained("annealed", 400, annealed=few)
+    with torch.no_grad():
+        x, log_q = model.sample_with_log_prob(20_000, torch.Generator().manual_seed(9))
+    assert effective_sample_size(-target.reduced_energy(x) - log_q) / len(x) > 0.8
 
 
 def test_likelihood_learns_the_frames_and_evaluates_no_energy():
