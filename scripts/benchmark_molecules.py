@@ -1,6 +1,6 @@
 """Flexible molecules from their SMILES alone, beside replica exchange of the same wall time.
 
-    python scripts/benchmark_molecules.py [--molecules FILE.smi] [--names NAME ...] [--budget 600]
+    python scripts/benchmark_molecules.py [--molecules FILE.smi] [--names NAME ...] [--budget SECONDS]
         [--samples 10000] [--reference-picoseconds 400] [--seed 0] [--json FILE] [--quick]
 
 For each molecule (by default twelve of tests/molecules.smi with three soft torsions or more; MMFF94, vacuum,
@@ -24,7 +24,7 @@ from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.evaluation.metrics import mode_coverage, torsion_distances
 from boltzgen.evaluation.modes import find_states
 from boltzgen.systems import load_system
-from boltzgen.workflows.config import SampleConfig
+from boltzgen.workflows.config import SampleConfig, default_budget
 from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
 from boltzgen.workflows.sample import run_sample
 
@@ -33,6 +33,7 @@ FLEXIBLE = (
     "alanine-dipeptide", "ibuprofen", "aspirin", "glycine-neutral", "methyl-phosphate", "triethylamine",
     "naproxen", "melatonin", "imipramine", "beta-glucose", "hydrochlorothiazide", "penicillin-G",
 )  # fmt: skip
+MOST_SECONDS = 600.0
 QUICK = ("glycine-neutral", "methyl-phosphate")
 
 
@@ -55,7 +56,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--molecules", type=Path, help="SMILES and name per line; all of them are run")
     parser.add_argument("--names", nargs="+", help="only these of the list")
-    parser.add_argument("--budget", type=float, default=600.0, help="wall seconds for each molecule")
+    parser.add_argument(
+        "--budget", type=float, help="wall seconds for each molecule; by default its own, at most 600"
+    )
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--reference-picoseconds", type=float, default=400.0)
     parser.add_argument("--seed", type=int, default=0)
@@ -77,14 +80,16 @@ def chosen_molecules(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def benchmark(smiles: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    system = load_system(smiles)
+    budget = arguments.budget or min(default_budget(system.molecule.n_atoms), MOST_SECONDS)
     config = SampleConfig(
-        molecule=smiles, n_samples=arguments.samples, seed=arguments.seed, budget_seconds=arguments.budget
+        molecule=smiles, n_samples=arguments.samples, seed=arguments.seed, budget_seconds=budget
     )
     ensemble = run_sample(config)
     summary = ensemble.summary()
     wall = summary["wall_seconds"]["total"]
     reference = reference_ensemble(
-        load_system(smiles), ReferenceConfig(picoseconds=arguments.reference_picoseconds)
+        system, ReferenceConfig(picoseconds=arguments.reference_picoseconds)
     ).ensemble
     frames, reference_wall = reference.positions, reference.metadata["wall_seconds"]["total"]
     states = find_states(reference.molecule, frames, reference.weights)
@@ -95,7 +100,7 @@ def benchmark(smiles: str, arguments: argparse.Namespace) -> dict[str, Any]:
         "smiles": smiles,
         "n_atoms": summary["n_atoms"],
         "n_torsions": len(distances),
-        "budget_seconds": arguments.budget,
+        "budget_seconds": budget,
         "wall_seconds": wall,
         "n_energy_evaluations": summary["n_energy_evaluations"],
         "device": summary["device"],
