@@ -138,7 +138,7 @@ def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         return f"{value / KJ_PER_KCAL:.3f} ± {error / KJ_PER_KCAL:.3f} kcal/mol"
 
     n, ess = summary["n_samples"], summary["effective_sample_size"]
-    known = ess is not None and not math.isnan(ess)
+    known = not _unknown(ess)
     share = f"{ess:.0f} of {n} ({100 * summary['effective_sample_size_fraction']:.1f} %)" if known else ""
     rows = [
         ("molecule", f"{summary['molecule']}  ({summary['n_atoms']} atoms, {summary['temperature_K']:g} K)"),
@@ -147,6 +147,8 @@ def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     if "trained_on" in summary:
         rows.append(("model", f"{summary['model']}, trained on {summary['trained_on']}"))
     rows.append(("effective samples", share) if known else ("samples", f"{n}, not weighted"))
+    if "effective_samples_per_second" in summary:
+        rows.append(("the same a second", _rates_text(summary)))
     if refinement := summary.get("refinement"):
         rows.append(("refinement", _refinement_text(refinement)))
     rows += [(name, f"{value:.4g}") for name, value in summary.get("model_figures", {}).items()]
@@ -158,6 +160,18 @@ def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("energy evaluations", f"{summary['n_energy_evaluations']:,}"),
         ("seconds", f"{summary['wall_seconds']['total']:.0f}"),
     ]
+
+
+def _rates_text(summary: dict[str, Any]) -> str:
+    """Of the whole run, training included, and of the replica exchange that it began with."""
+    ours, other = (summary[f"{whose}effective_samples_per_second"] for whose in ("", "replica_exchange_"))
+    rates = [f"{ours:.3g}, training included"] if not _unknown(ours) else []
+    rates += [f"{other:.3g} by its replica exchange alone"] if not _unknown(other) else []
+    return "; ".join(rates)
+
+
+def _unknown(value: float | None) -> bool:
+    return value is None or math.isnan(value)
 
 
 def _refinement_text(refinement: dict[str, Any]) -> str:

@@ -75,8 +75,8 @@ def validated(schema: type[Schema], **settings: Any) -> Schema:
 
 
 def default_budget(n_atoms: int) -> float:
-    """Wall seconds for a whole run on two cores: 20 s for the smallest molecules, at most half an hour."""
-    return min(max(20.0, 50.0 + 22.0 * (n_atoms - 14)), 1800.0)
+    """Wall seconds for a whole run on two cores: 30 s for the smallest molecules, at most half an hour."""
+    return min(max(30.0, 50.0 + 22.0 * (n_atoms - 14)), 1800.0)
 
 
 def whole_budget(config: SampleConfig, n_atoms: int) -> float:

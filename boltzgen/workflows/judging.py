@@ -12,6 +12,7 @@ from torch import Tensor
 
 from boltzgen.ensemble import Ensemble
 from boltzgen.evaluation.convergence import MAX_MISSED_SHARE, Verdict, judge, missed_share
+from boltzgen.evaluation.ladders import ladder_quality
 from boltzgen.evaluation.modes import conformer_states, find_states, found_conformers
 from boltzgen.models.model import GenerativeModel, LatentVariableModel
 from boltzgen.training.trainer import TrainingResult
@@ -43,6 +44,22 @@ def verdict(ensemble: Ensemble, prepared: Preparation, model_name: str) -> Verdi
     warnings = [NO_DENSITY.format(model_name)]
     warnings += [NEVER_MADE.format(100 * missed)] if missed > MAX_MISSED_SHARE else []
     return Verdict(False, warnings, missed)
+
+
+def replica_exchange_samples(prepared: Preparation) -> float:
+    """Independent samples that the run's own replica exchange is worth, by its slowest torsion.
+
+    Of the ladders whose frames all keep the molecule's stereo; nan where fewer than two do.
+    """
+    frames = prepared.frames
+    counts = torch.bincount(frames.ladder)
+    whole = counts == counts.max()
+    if int(whole.sum()) < 2 or int(counts.max()) < 2:
+        return math.nan
+    x = frames.positions[whole[frames.ladder]].unflatten(0, (-1, int(whole.sum())))
+    u = prepared.target.reduced_energy(x.flatten(0, 1)).view(x.shape[:2])
+    quality = ladder_quality(prepared.system.molecule, x.cpu().numpy(), u.cpu().numpy())
+    return quality.effective_sample_size
 
 
 def never_made_share(ensemble: Ensemble, frames: Float[np.ndarray, "frames atoms 3"]) -> float:

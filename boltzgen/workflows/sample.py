@@ -24,7 +24,12 @@ from boltzgen.workflows.config import SampleConfig, config_toml, require_sane, v
 from boltzgen.workflows.drawing import density_kind, draw
 from boltzgen.workflows.given_reference import reference_positions, reference_warnings
 from boltzgen.workflows.hot_frames import HOT, hot_frames
-from boltzgen.workflows.judging import main_conformers, training_history, verdict
+from boltzgen.workflows.judging import (
+    main_conformers,
+    replica_exchange_samples,
+    training_history,
+    verdict,
+)
 from boltzgen.workflows.preparation import (
     Preparation,
     energy_materials,
@@ -219,8 +224,11 @@ def _judged(
     with watch.stage("diagnostics"):
         found = verdict(ensemble, prepared, config.model)
         conformers = main_conformers(ensemble)
+        exchange_samples = replica_exchange_samples(prepared)
     warnings = found.warnings + reference_warnings(prepared.reference, str(config.reference))
     metadata = facts | {
+        "effective_samples_per_second": ensemble.effective_sample_size / watch.elapsed,
+        "replica_exchange_effective_samples_per_second": exchange_samples / watch.seconds["dynamics"],
         "n_energy_evaluations": prepared.target.evaluations,
         "main_conformers": conformers,
         "missed_frame_share": found.missed_share,

@@ -75,7 +75,7 @@ def test_summary_holds_what_is_promised(ethanol):
         "molecule", "n_atoms", "temperature_K", "forcefield", "solvent", "n_samples", "effective_sample_size",
         "effective_sample_size_fraction", "pareto_k", "free_energy_kT", "free_energy_stderr_kT", "log_Z",
         "n_energy_evaluations", "wall_seconds", "device", "seed", "versions", "converged", "warnings",
-        "main_conformers",
+        "main_conformers", "effective_samples_per_second", "replica_exchange_effective_samples_per_second",
     )  # fmt: skip
     assert set(promised) <= summary.keys()
     n_rungs = len(temperature_ladder(300.0, 900.0, ensemble.molecule.n_atoms))

@@ -1,0 +1,88 @@
+"""What a run says by default of a model that makes one conformer only, without any reference."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from boltzgen.models.model import GenerativeModel
+from boltzgen.molecules.torsions import conformer_torsions, torsion_values
+from boltzgen.sampling.frames import FramesConfig
+from boltzgen.training.config import TrainingConfig
+from boltzgen.training.materials import Materials
+from boltzgen.training.recipes import stages
+from boltzgen.training.trainer import train
+from boltzgen.workflows.config import SampleConfig
+from boltzgen.workflows.drawing import draw
+from boltzgen.workflows.judging import replica_exchange_samples, verdict
+from boltzgen.workflows.preparation import internal_frames, prepare
+from boltzgen.workflows.progress import Stopwatch
+
+CONFIG = SampleConfig(
+    molecule="CCCC",
+    frames=FramesConfig(ladders=16, picoseconds=4.0, walkers=128, local_picoseconds=4.0),
+    model_settings={"torsion_couplings": 2, "torsion_hidden": 16, "stiff_couplings": 2, "stiff_hidden": 32},
+)
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    """Butane, with a model that is trained well enough to be used."""
+    torch.manual_seed(0)
+    found = prepare(CONFIG, torch.Generator().manual_seed(0), Stopwatch())
+    frames = internal_frames(found.model, found.frames.positions)
+    materials = Materials(found.target, torch.Generator().manual_seed(1), frames)
+    settings = TrainingConfig(
+        objective="reverse-kl", max_steps=300, batch_size=256, warmup_share=0.5, warmup_learning_rate=3e-3,
+        learning_rate=3e-3, hot_factor=1.0,
+    )  # fmt: skip
+    train(found.model, stages(found.model, materials, settings), settings)
+    return found
+
+
+def is_anti(molecule, x: torch.Tensor) -> torch.Tensor:
+    (carbons,) = conformer_torsions(molecule)
+    return torch.from_numpy(torsion_values(x.numpy(), [carbons])[:, 0]).abs() > 2.0
+
+
+class Anti(GenerativeModel):
+    """``model`` with everything but butane's anti conformer thrown away: what a dropped mode comes to."""
+
+    def __init__(self, model, molecule) -> None:
+        super().__init__()
+        self.model, self.molecule, self.coordinates = model, molecule, model.coordinates
+        x, _ = model.sample_with_log_prob(4000, torch.Generator().manual_seed(3))
+        self.log_share = math.log(float(is_anti(molecule, x).double().mean()))
+
+    def sample_with_log_prob(self, n, generator=None):
+        x, log_q = self.model.sample_with_log_prob(4 * n, generator)
+        kept = torch.nonzero(is_anti(self.molecule, x)).flatten()[:n]
+        return x[kept], log_q[kept] - self.log_share
+
+    def log_prob(self, x):
+        return torch.where(is_anti(self.molecule, x), self.model.log_prob(x) - self.log_share, -math.inf)
+
+
+@torch.no_grad()
+def test_a_model_of_one_conformer_is_flagged_and_one_of_all_is_not(prepared):
+    molecule, generator = prepared.system.molecule, torch.Generator().manual_seed(2)
+    whole = draw(prepared.model, prepared.target, molecule, 4000, generator, Stopwatch())
+    found = verdict(whole, prepared, "flow")
+    assert found.converged
+    assert found.missed_share == 0.0
+    collapsed = replace(prepared, model=Anti(prepared.model, molecule))
+    anti = draw(collapsed.model, prepared.target, molecule, 4000, generator, Stopwatch())
+    assert anti.effective_sample_size_fraction > 0.8 * whole.effective_sample_size_fraction
+    assert anti.pareto_k < 0.7
+    found = verdict(anti, collapsed, "flow")
+    assert not found.converged
+    gauche = 1.0 - float(is_anti(molecule, prepared.frames.positions).double().mean())
+    assert found.missed_share == pytest.approx(gauche, abs=0.02)
+    assert len(found.warnings) == 1
+    assert "hardly samples" in found.warnings[0]
+
+
+def test_replica_exchange_is_worth_as_much_as_its_slowest_torsion(prepared):
+    """Sixteen ladders: about a sample each or some, far less than their frames."""
+    assert 16 < replica_exchange_samples(prepared) < 0.5 * len(prepared.frames.positions)
