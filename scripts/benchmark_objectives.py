@@ -154,6 +154,15 @@ def affordable_steps(settings: TrainingConfig, evaluations: float) -> int:
     elif settings.objective == "mass-covering":
         mass = settings.mass_covering
         per_step = mass.particles * (1 + mass.stages * mass.leapfrog) / mass.refresh_every
+    elif settings.objective == "annealed":
+        annealed = settings.annealed
+        cooling = 1.0 - annealed.hot_share
+        # A round draws whole sets of samples, each for so many steps.
+        steps_a_set = max(annealed.samples // batch, 1)
+        rounds = annealed.rungs + annealed.repeats
+        sets = max(evaluations / (batch * annealed.hot_share / cooling * steps_a_set + annealed.samples), 1.0)
+        whole = max(int(sets / rounds), 1) * rounds
+        return int(whole * steps_a_set / cooling / (1.0 - settings.warmup_share))
     else:
         per_step = batch
     return max(int(evaluations / per_step / (1.0 - settings.warmup_share)), 20)

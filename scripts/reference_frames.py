@@ -1,11 +1,13 @@
 """What frames of a reference say of a model with a density. Shared by the benchmarks here."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from boltzgen.energies.target import BoltzmannTarget
+from boltzgen.errors import InputError
 from boltzgen.evaluation.metrics import cross_entropy
 from boltzgen.models.model import GenerativeModel
 from boltzgen.sampling.importance import Estimate, forward_effective_sample_size_fraction
@@ -31,16 +33,20 @@ def forward(
 ) -> Forward:
     """Figures of ``model`` from ``positions`` [frames, atoms, 3] in nm of the target's distribution.
 
-    ``effective_sample_size``: how many independent frames they are worth. Raises InputError where the model
-    produces under 200 of them.
+    ``effective_sample_size``: how many independent frames they are worth. The cross entropy is nan where the
+    model produces too few of them.
     """
     frames = torch.from_numpy(np.ascontiguousarray(positions)).to(next(model.parameters()).device)
     log_prob = torch.cat([model.log_prob(chunk) for chunk in frames.split(CHUNK)]).double()
     u = torch.cat([target.reduced_energy(chunk) for chunk in frames.split(CHUNK)]).double()
     produced = log_prob > -torch.inf
     independent = min(float(produced.sum()), effective_sample_size)
+    try:
+        entropy = cross_entropy(log_prob[produced].cpu().numpy(), independent)
+    except InputError:
+        entropy = Estimate(math.nan, math.nan)
     return Forward(
-        cross_entropy(log_prob[produced].cpu().numpy(), independent),
+        entropy,
         forward_effective_sample_size_fraction(-u - log_prob),
         int((~produced).sum()),
     )

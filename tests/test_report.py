@@ -44,6 +44,8 @@ def ensemble() -> Ensemble:
         "warnings": ["only 3 <effective> samples"],
         "main_conformers": [{"states": "anti", "population": 1.0, "population_stderr": 0.1}],
         "n_energy_evaluations": 1234,
+        "effective_samples_per_second": 12.34,
+        "replica_exchange_effective_samples_per_second": None,  # as JSON has what is not a number
         "wall_seconds": {"total": 5.0},
         "training_history": {
             "seconds": [1, 2],
@@ -66,6 +68,8 @@ def test_brackets_of_a_smiles_survive_the_terminal(ensemble):
     assert ensemble.molecule.smiles in text
     assert "[nH]" in text
     assert "did not converge" in text
+    assert "12.3 training included" in text
+    assert "replica exchange" not in text
     energies = ConformerEnergies(ensemble.molecule, "mmff94", "vacuum", {"bonds": np.ones(3)})
     assert "[nH]" in printed(lambda console: print_energies(console, energies))
 

@@ -31,7 +31,8 @@ class FlowConfig(BaseModel):
     """Size of a flow.
 
     Widths of hidden layers grow with the molecule by default: ``stiff_hidden`` is twice the number of stiff
-    coordinates within 128 and 256, ``torsion_hidden`` eight times that of torsions within 64 and 128.
+    coordinates within 128 and 256, ``torsion_hidden`` eight times that of torsions within 64 and 128, both
+    rounded up to a multiple of 32.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

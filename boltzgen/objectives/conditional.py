@@ -32,6 +32,8 @@ def conditional_reverse_kl(
 
     As ``reverse_kl``, at fixed ``torsions`` (the model's, on the stretched circle): only the layers that move
     stiff coordinates learn. Where torsions depend on ring puckers, log q(τ|pucker) enters the gradient.
+    Actions of different torsions differ by their free energies, too: with ``log_cut`` torsions strained by
+    more than that many kT count for less.
     """
     n = len(torsions)
     with torch.no_grad():

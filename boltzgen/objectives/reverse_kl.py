@@ -68,15 +68,16 @@ def worth_training(log_weights: Tensor, drop_fraction: float) -> Tensor:
 
 
 def trained_action(action: Tensor, kept: Tensor, log_cut: float) -> Tensor:
-    """``action`` of the samples ``kept`` as it trains, 0 of others: its logarithm beyond a bound.
+    """``action`` of the samples ``kept`` as it trains, its logarithm beyond a bound; constants for others.
 
     From ``log_cut`` nats above the batch's median on, A is c + ln(1 + A − c). A clash then still pulls the
     parameters away from it, but not hundreds of times as hard as the samples that matter, which would leave
-    every step to a few clashes. A trained model has next to no sample beyond, so that nothing is biased.
+    every step to a few clashes. Where q = p no sample lies beyond, and the gradient is zero as without a cut.
     """
     bound = action.detach()[kept > 0].median() + log_cut
-    excess = (action - bound).clamp_min(0.0)
-    return torch.where(kept > 0, action - excess + torch.log1p(excess), torch.zeros_like(action))
+    finite = torch.where(kept > 0, action, torch.zeros_like(action))
+    excess = (finite - bound).clamp_min(0.0)
+    return finite - excess + torch.log1p(excess)
 
 
 def reverse_kl(
@@ -117,7 +118,7 @@ def reverse_kl(
     products = [(gradient[used] * value).sum() for gradient, value in zip(gradients, again, strict=True)]
     surrogate = -torch.stack(products).sum() / len(used)
     if model.coordinates.base.multimodal_indices.numel():
-        advantage = (action - action[used].mean()).detach()[used]
+        advantage = (trained[used] - trained[used].mean()).detach()
         score = model.latent_log_prob(Internal(*(part.detach()[used] for part in latent)))
         surrogate = surrogate + (advantage * score).mean()
     return surrogate, info

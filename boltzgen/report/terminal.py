@@ -147,8 +147,8 @@ def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     if "trained_on" in summary:
         rows.append(("model", f"{summary['model']}, trained on {summary['trained_on']}"))
     rows.append(("effective samples", share) if known else ("samples", f"{n}, not weighted"))
-    if "effective_samples_per_second" in summary:
-        rows.append(("the same a second", _rates_text(summary)))
+    if rates := _rates_text(summary):
+        rows.append(("effective samples a second", rates))
     if refinement := summary.get("refinement"):
         rows.append(("refinement", _refinement_text(refinement)))
     rows += [(name, f"{value:.4g}") for name, value in summary.get("model_figures", {}).items()]
@@ -163,11 +163,12 @@ def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _rates_text(summary: dict[str, Any]) -> str:
-    """Of the whole run, training included, and of the replica exchange that it began with."""
-    ours, other = (summary[f"{whose}effective_samples_per_second"] for whose in ("", "replica_exchange_"))
-    rates = [f"{ours:.3g}, training included"] if not _unknown(ours) else []
-    rates += [f"{other:.3g} by its replica exchange alone"] if not _unknown(other) else []
-    return "; ".join(rates)
+    """Of the whole run, training included, and of the replica exchange that it began with; "" if unknown."""
+    meanings = {"": "training included", "replica_exchange_": "by its replica exchange alone"}
+    rates = {
+        meaning: summary.get(f"{whose}effective_samples_per_second") for whose, meaning in meanings.items()
+    }
+    return "; ".join(f"{rate:.3g} {meaning}" for meaning, rate in rates.items() if not _unknown(rate))
 
 
 def _unknown(value: float | None) -> bool:

@@ -48,12 +48,14 @@ class FramesConfig(BaseModel):
 class ThermalFrames:
     """Frames [n, atoms, 3] in nm at the target temperature, the ladder of each, and walkers replaced.
 
-    of_all_temperatures: frames of every rung, some from each part of the run.
+    frames_a_ladder: as many as each made. of_all_temperatures: frames of every rung, some from each part of
+    the run.
     """
 
     positions: Float[Tensor, "frames atoms 3"]
     ladder: Int[Tensor, " frames"]
     replaced: int
+    frames_a_ladder: int
     of_all_temperatures: Float[Tensor, "others atoms 3"]
 
     def where(self, kept: Bool[Tensor, " frames"]) -> ThermalFrames:
@@ -97,7 +99,7 @@ def thermal_frames(
         replaced += run.replaced
     positions = torch.cat(cold)
     ladders = torch.arange(config.ladders, device=starts.device).repeat(len(positions))
-    return ThermalFrames(positions.flatten(0, 1), ladders, replaced, torch.cat(tempered))
+    return ThermalFrames(positions.flatten(0, 1), ladders, replaced, len(positions), torch.cat(tempered))
 
 
 def local_frames(

@@ -52,9 +52,8 @@ def replica_exchange_samples(prepared: Preparation) -> float:
     Of the ladders whose frames all keep the molecule's stereo; nan where fewer than two do.
     """
     frames = prepared.frames
-    counts = torch.bincount(frames.ladder)
-    whole = counts == counts.max()
-    if int(whole.sum()) < 2 or int(counts.max()) < 2:
+    whole = torch.bincount(frames.ladder) == frames.frames_a_ladder
+    if int(whole.sum()) < 2 or frames.frames_a_ladder < 2:
         return math.nan
     x = frames.positions[whole[frames.ladder]].unflatten(0, (-1, int(whole.sum())))
     u = prepared.target.reduced_energy(x.flatten(0, 1)).view(x.shape[:2])

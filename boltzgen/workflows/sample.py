@@ -207,6 +207,7 @@ def _run_facts(
         "device": str(prepared.frames.positions.device),
         "n_parameters": sum(p.numel() for p in model.parameters()),
         "n_training_steps": training.steps,
+        "training_seconds": training.seconds,
         "n_training_processes": training.processes,
         "n_dropped_samples": training.n_dropped,
         "n_bad_training_steps": training.n_bad_steps,
@@ -225,9 +226,11 @@ def _judged(
         found = verdict(ensemble, prepared, config.model)
         conformers = main_conformers(ensemble)
         exchange_samples = replica_exchange_samples(prepared)
+    # Training may have begun in an earlier session.
+    seconds = watch.elapsed - watch.seconds["training"] + facts["training_seconds"]
     warnings = found.warnings + reference_warnings(prepared.reference, str(config.reference))
     metadata = facts | {
-        "effective_samples_per_second": ensemble.effective_sample_size / watch.elapsed,
+        "effective_samples_per_second": ensemble.effective_sample_size / seconds,
         "replica_exchange_effective_samples_per_second": exchange_samples / watch.seconds["dynamics"],
         "n_energy_evaluations": prepared.target.evaluations,
         "main_conformers": conformers,

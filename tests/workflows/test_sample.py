@@ -82,8 +82,8 @@ def test_summary_holds_what_is_promised(ethanol):
     dynamics = 16 * n_rungs * (1000 + 20 * 4)  # 2 ps of 2 fs steps; 20 times four turns
     local = 64 * 1000
     training = 48 * 256  # 60 steps, a fifth of them on frames
-    # Cold frames: for their conformers and for the verdict; local ones: for coordinates and training.
-    looked_at = 2 * 16 * 16 + 2 * 64 * 20
+    # Cold frames: for their conformers, for the verdict and for their rate; local ones: for the coordinates.
+    looked_at = 3 * 16 * 16 + 64 * 20
     assert summary["n_energy_evaluations"] == pytest.approx(
         dynamics + local + training + 2000 + looked_at + 2 * 256, rel=0.01
     )
