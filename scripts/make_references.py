@@ -26,7 +26,7 @@ SETTINGS = {
     "alanine-dipeptide": ReferenceConfig(ladders=32, picoseconds=400.0),
     "alanine-dipeptide-vacuum": ReferenceConfig(ladders=32, picoseconds=400.0),
     "alanine-tetrapeptide": ReferenceConfig(ladders=32, picoseconds=100.0),
-    "alanine-hexapeptide": ReferenceConfig(ladders=16, picoseconds=200.0),
+    "alanine-hexapeptide": ReferenceConfig(ladders=16, picoseconds=60.0),
     "bonded-toy": ReferenceConfig(ladders=32, picoseconds=100.0),
     "bonded-toy-rotor": ReferenceConfig(ladders=32, picoseconds=100.0),
 }
