@@ -1,6 +1,7 @@
 """What is trained on what, in which order: the stages of a run."""
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -21,6 +22,8 @@ from boltzgen.training.config import Objective, TrainingConfig
 from boltzgen.training.materials import Guides, Materials, batch, drawn_rows
 from boltzgen.training.stage import Loss, Stage, Stateless
 
+WARMUP_PASSES = 30
+
 
 def stages(model: FlowModel, materials: Materials, config: TrainingConfig) -> list[Stage]:
     """The stages of ``config.objective``: a likelihood warm-up on frames, where there are any, comes first.
@@ -36,7 +39,7 @@ def stages(model: FlowModel, materials: Materials, config: TrainingConfig) -> li
         if frames is None:
             raise InputError("Objective 'likelihood' learns from frames and there are none; give some.")
         stage = likelihood_stage(model, frames, config, generator)
-        return [replace(stage, share=1.0, learning_rate=config.learning_rate)]
+        return [replace(stage, share=1.0, learning_rate=config.learning_rate, most_steps=None)]
     start = frames if materials.guides is None else materials.guides.frames
     warm_up = []
     if start is not None and config.warmup_share > 0:
@@ -80,7 +83,10 @@ def main_stage(
 def likelihood_stage(
     model: FlowModel, frames: Internal, config: TrainingConfig, generator: torch.Generator
 ) -> Stage:
-    """Maximum likelihood of ``frames``, in batches drawn with replacement: the warm-up."""
+    """Maximum likelihood of ``frames``, in batches drawn with replacement: the warm-up.
+
+    It goes through the frames ``WARMUP_PASSES`` times at most: after that it learns them by heart.
+    """
 
     def loss(progress: float) -> Loss:
         return Loss(negative_log_likelihood(model, batch(frames, config.batch_size, generator)))
@@ -91,6 +97,7 @@ def likelihood_stage(
         config.warmup_learning_rate,
         loss,
         stateless=Stateless(generator),
+        most_steps=math.ceil(WARMUP_PASSES * len(frames.stiff) / config.batch_size),
     )
 
 

@@ -36,6 +36,7 @@ class Stage:
     """A share of the budget spent on one objective; ``loss`` is given the progress through it, 0 to 1.
 
     betas: memories of Adam's moments. stateless: where the loss is, so that processes share its batches.
+    most_steps: that it may take; what is left of its share then goes to the next stage.
     """
 
     name: str
@@ -47,3 +48,4 @@ class Stage:
     )
     betas: tuple[float, float] = (0.9, 0.99)
     stateless: Stateless | None = None
+    most_steps: int | None = None

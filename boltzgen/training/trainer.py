@@ -209,7 +209,8 @@ class _Training:
             self._restore(saved)
         total_share = sum(stage.share for stage in self.stages)
         while self.index < len(self.stages):
-            start = sum(stage.share for stage in self.stages[: self.index]) / total_share
+            planned = sum(stage.share for stage in self.stages[: self.index]) / total_share
+            start = min(planned, self.entered)
             end = sum(stage.share for stage in self.stages[: self.index + 1]) / total_share
             stage = self.stages[self.index]
             with Team(stage, self.parameters, n_processes(stage, self.config, self.parameters)) as team:
@@ -222,6 +223,7 @@ class _Training:
 
     def _enter_stage(self) -> None:
         stage = self.stages[self.index]
+        self.entered = self.clock.used(self.result.steps)
         self.optimizer = torch.optim.Adam(
             self.parameters, lr=stage.learning_rate, betas=stage.betas, fused=True
         )
@@ -231,16 +233,24 @@ class _Training:
         self.bad_in_a_row = 0
 
     def _run_stage(self, team: Team, start: float, end: float) -> None:
-        while (used := self.clock.used(self.result.steps)) < end or not self.average.steps:
+        while True:
+            used = self.clock.used(self.result.steps)
+            progress = self._progress(team.stage, (used - start) / (end - start))
+            if progress >= 1.0 and self.average.steps:
+                break
             if self.snapshots is not None and self.snapshots.due(used):
                 self.snapshots.write(used, self._state())
-            progress = min((used - start) / (end - start), 1.0)
             loss = self._step(team, progress)
             if loss.log_weights is not None:
                 self.window.append(loss.log_weights)
             if self.result.steps % WINDOW_BATCHES == 0:
                 self._look(team.stage, progress, used, end - start, float(loss.value))
         self.average.copy_to(self.model)
+
+    def _progress(self, stage: Stage, of_its_share: float) -> float:
+        """Through ``stage``, 0 to 1: by its share of the budget or by its steps, whichever ends it sooner."""
+        of_its_steps = self.average.steps / stage.most_steps if stage.most_steps else 0.0
+        return min(max(of_its_share, of_its_steps), 1.0)
 
     def _step(self, team: Team, progress: float) -> Loss:
         stage = team.stage
@@ -287,6 +297,7 @@ class _Training:
     def _state(self) -> dict[str, Any]:
         return {
             "stage": self.index,
+            "entered": self.entered,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "averages": self.average.averages,
@@ -303,6 +314,7 @@ class _Training:
         self.index = state["stage"]
         self.model.load_state_dict(state["model"])
         self._enter_stage()
+        self.entered = state["entered"]
         self.optimizer.load_state_dict(state["optimizer"])
         for name, value in state["averages"].items():
             self.average.averages[name].copy_(value)

@@ -51,6 +51,23 @@ def test_gradients_that_are_never_finite_end_in_a_sentence():
         train(model, [stage], TrainingConfig(max_steps=100))
 
 
+def test_a_stage_of_few_steps_leaves_its_share_to_the_next():
+    model = torch.nn.Linear(1, 1)
+    seen: dict[str, list[float]] = {"short": [], "long": []}
+
+    def stage(name: str, most_steps: int | None) -> Stage:
+        def loss(progress: float) -> Loss:
+            seen[name].append(progress)
+            return Loss(model.weight.square().sum())
+
+        return Stage(name, 0.5, 1e-3, loss, most_steps=most_steps)
+
+    result = train(model, [stage("short", 5), stage("long", None)], TrainingConfig(max_steps=40))
+    assert result.steps == 40
+    assert seen["short"] == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
+    assert seen["long"] == pytest.approx([k / 35 for k in range(35)])
+
+
 def first_plateau(divergence, n: int = 400, noise: float = 0.0) -> int | None:
     """The look at which a plateau is told of a reverse KL that falls as ``divergence`` does, if any."""
     generator = torch.Generator().manual_seed(4)
