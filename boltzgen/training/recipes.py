@@ -22,7 +22,7 @@ from boltzgen.training.config import Objective, TrainingConfig
 from boltzgen.training.materials import Guides, Materials, batch, drawn_rows
 from boltzgen.training.stage import Loss, Stage, Stateless
 
-WARMUP_PASSES = 30
+WARMUP_PASSES = 4
 
 
 def stages(model: FlowModel, materials: Materials, config: TrainingConfig) -> list[Stage]:
@@ -85,7 +85,8 @@ def likelihood_stage(
 ) -> Stage:
     """Maximum likelihood of ``frames``, in batches drawn with replacement: the warm-up.
 
-    It goes through the frames ``WARMUP_PASSES`` times at most: after that it learns them by heart.
+    It goes through the frames ``WARMUP_PASSES`` times at most. On fifty thousand of the tetrapeptide the
+    likelihood of frames held out is best after two; after twenty-six it is six nats worse.
     """
 
     def loss(progress: float) -> Loss:

@@ -122,8 +122,8 @@ class Plateau:
     """Tells, once, that neither the ESS share rises nor the reverse KL falls any more.
 
     Means over a third of all that was seen are compared with those over the third before; a change counts as
-    none only where its standard error, too, is within the bound, since a step's figures are noisy: 1 % of the
-    ESS share; 1 % of the KL or two thousandths of a nat.
+    none only where two standard errors more are within the bound, since a step's figures are noisy: 1 % of
+    the ESS share; 1 % of the KL or two thousandths of a nat.
     """
 
     def __init__(self) -> None:
@@ -138,7 +138,7 @@ class Plateau:
             return False
         before, recent = torch.tensor(self.seen[-2 * span :], dtype=torch.float64).view(2, span, 2)
         error = ((before.var(0) + recent.var(0)) / span).sqrt()
-        rise, fall = (recent - before).mean(0) * torch.tensor([1.0, -1.0]) + error
+        rise, fall = (recent - before).mean(0) * torch.tensor([1.0, -1.0]) + 2.0 * error
         ess_fraction, divergence = before.mean(0).tolist()
         least_fall = max(PLATEAU_RELATIVE_GAIN * abs(divergence), PLATEAU_NATS)
         self.told = bool(rise <= PLATEAU_RELATIVE_GAIN * ess_fraction and fall <= least_fall)
