@@ -18,7 +18,7 @@ FOLDERS = sorted(path.name for path in DATA.iterdir() if path.is_dir())
 
 
 def test_there_are_references():
-    assert {"alanine-dipeptide", "bonded-toy", "bonded-toy-rotor"} <= set(FOLDERS)
+    assert {"alanine-dipeptide", "alanine-hexapeptide", "bonded-toy", "bonded-toy-rotor"} <= set(FOLDERS)
 
 
 @pytest.mark.parametrize("name", FOLDERS)
