@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.errors import InputError
@@ -16,7 +17,7 @@ from boltzgen.objectives.conditional import conditional_reverse_kl
 from boltzgen.objectives.dispersion import log_dispersion, usual_level
 from boltzgen.objectives.likelihood import negative_log_likelihood
 from boltzgen.objectives.mass_covering import Bootstrap, PrioritisedBuffer, bootstrap_loss
-from boltzgen.objectives.reverse_kl import reverse_kl
+from boltzgen.objectives.reverse_kl import ReverseKLInfo, reverse_kl
 from boltzgen.objectives.walkers import Proposals, Walkers, walker_likelihood
 from boltzgen.training.config import Objective, TrainingConfig
 from boltzgen.training.materials import Guides, Materials, batch, drawn_rows
@@ -102,6 +103,18 @@ def likelihood_stage(
     )
 
 
+def _reverse_kl(
+    model: FlowModel,
+    target: BoltzmannTarget,
+    n: int,
+    config: TrainingConfig,
+    generator: torch.Generator,
+    beta: float,
+) -> tuple[Tensor, ReverseKLInfo]:
+    """Reverse KL of ``n`` samples at β times the inverse temperature, bad ones treated as ``config`` says."""
+    return reverse_kl(model, target, n, generator, beta, config.drop_fraction, config.log_cut)
+
+
 def reverse_kl_stage(
     model: FlowModel,
     target: BoltzmannTarget,
@@ -112,15 +125,7 @@ def reverse_kl_stage(
     schedule = inverse_temperature_schedule(config)
 
     def loss(progress: float) -> Loss:
-        value, info = reverse_kl(
-            model,
-            target,
-            config.batch_size,
-            generator,
-            schedule(progress),
-            config.drop_fraction,
-            config.log_cut,
-        )
+        value, info = _reverse_kl(model, target, config.batch_size, config, generator, schedule(progress))
         return Loss(value, info.log_weights, info.n_dropped)
 
     return main_stage("reverse KL", loss, config, Stateless(generator, target))
@@ -143,7 +148,7 @@ def guided_stage(
     def loss(progress: float) -> Loss:
         beta = schedule(progress)
         n = config.batch_size - n_conditional
-        value, info = reverse_kl(model, target, n, generator, beta, config.drop_fraction, config.log_cut)
+        value, info = _reverse_kl(model, target, n, config, generator, beta)
         n_dropped = info.n_dropped
         if n_conditional:
             torsions = guides.torsions[drawn_rows(len(guides.torsions), n_conditional, generator)]
@@ -177,9 +182,7 @@ def walkers_stage(
         beta = schedule(progress)
         walkers.move(config.walkers.steps, target.temperature / beta, generator)
         forward, log_prob = walker_likelihood(model, walkers.positions)
-        reverse, info = reverse_kl(
-            model, target, config.batch_size, generator, beta, config.drop_fraction, config.log_cut
-        )
+        reverse, info = _reverse_kl(model, target, config.batch_size, config, generator, beta)
         proposals = Proposals(info.positions, info.reduced_energies, info.log_prob)
         walkers.exchange(log_prob, proposals, beta, generator)
         return Loss(reverse + config.walkers.weight * forward, info.log_weights, info.n_dropped)
@@ -229,14 +232,8 @@ def annealed_stages(
     source, frames, log_weights = model, Internal(torch.empty(0), torch.empty(0)), torch.empty(0)
 
     def hot(progress: float) -> Loss:
-        value, info = reverse_kl(
-            model,
-            target,
-            config.batch_size,
-            generator,
-            1.0 / config.hot_factor,
-            config.drop_fraction,
-            config.log_cut,
+        value, info = _reverse_kl(
+            model, target, config.batch_size, config, generator, 1.0 / config.hot_factor
         )
         return Loss(value, info.log_weights, info.n_dropped)
 
