@@ -36,6 +36,11 @@ class Molecule:
     rdmol: Chem.Mol
     name: str | None = None
 
+    def __post_init__(self) -> None:
+        # Chem.RenumberAtoms and pickling may leave a molecule without ring information, which substructure
+        # searches need.
+        Chem.GetSymmSSSR(self.rdmol)
+
     @classmethod
     def from_smiles(cls, smiles: str, name: str | None = None) -> Molecule:
         """The molecule of a SMILES. Raises InputError, also where stereo is left open (see stereoisomers)."""

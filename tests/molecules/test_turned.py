@@ -43,3 +43,11 @@ def test_nothing_to_turn(smiles):
     molecule = Molecule.from_smiles(smiles)
     seeds = molecule.seed_conformers(2, seed=0)
     assert molecule.turned_conformers(seeds).shape == (0, molecule.n_atoms, 3)
+
+
+@pytest.mark.parametrize("sequence", ["ACE-ALA-NME", "ACE-PRO-NME", "GLY-ARG"])
+def test_peptides_have_the_ring_information_that_searches_need(sequence):
+    molecule = Molecule.from_sequence(sequence)
+    amides = sum(1 for name in sequence.split("-")) - 1
+    assert molecule.rdmol.GetRingInfo().NumRings() == sequence.count("PRO")
+    assert amides - sequence.count("PRO") <= len(turnable_torsions(molecule.rdmol)) <= amides + 2
