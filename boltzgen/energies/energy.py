@@ -12,12 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from boltzgen.codegen.language import SCALARS
+from boltzgen.codegen.library import can_compile, find_compiler
 from boltzgen.energies.native import NativeEnergy
 from boltzgen.energies.storage import read_terms, term_from_state, term_state, write_terms
 from boltzgen.energies.term import NativeTerm, Term
 from boltzgen.errors import EvaluationError, InputError
-from boltzgen.native.language import SCALARS
-from boltzgen.native.library import can_compile, find_compiler
 
 
 class Energy(torch.nn.Module):

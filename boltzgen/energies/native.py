@@ -11,11 +11,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from boltzgen.codegen.language import LANES
+from boltzgen.codegen.library import load_libraries
 from boltzgen.energies.native_code import driver_source
 from boltzgen.energies.term import NativeTerm
 from boltzgen.errors import EvaluationError
-from boltzgen.native.language import LANES
-from boltzgen.native.library import load_libraries
 
 _WORTH_A_THREAD = 4 * LANES  # conformations; waking a thread costs about as much as a few blocks
 

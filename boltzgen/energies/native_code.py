@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import torch
 
+from boltzgen.codegen.language import prelude
 from boltzgen.energies.algebra import ZERO, Node, topological
 from boltzgen.energies.tables import Table, pack, table_source
 from boltzgen.energies.torch_code import SMALLEST_DIVISOR
-from boltzgen.native.language import prelude
 
 _TEMPLATES = {
     "add": "{} + {}",

@@ -7,8 +7,8 @@ import math
 
 import torch
 
+from boltzgen.codegen.language import prelude
 from boltzgen.flows.conditioners import MAX_LOG_SCALE
-from boltzgen.native.language import prelude
 
 _BODY = r"""
 // Rows: cosines of kept torsions, their sines, sin(τ/n)/sin(π/n) of those folded; kept stiff coordinates.

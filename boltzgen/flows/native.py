@@ -16,14 +16,14 @@ from functools import cache, wraps
 import torch
 from torch import Tensor
 
+from boltzgen.codegen.language import SCALARS
+from boltzgen.codegen.library import can_compile, load_libraries
 from boltzgen.errors import EvaluationError
 from boltzgen.flows.conditioners import Conditioner, TorsionFeatures
 from boltzgen.flows.layer_code import layer_source
 from boltzgen.flows.product_code import product_source
 from boltzgen.flows.products import product
 from boltzgen.flows.spline_code import spline_source
-from boltzgen.native.language import SCALARS
-from boltzgen.native.library import can_compile, load_libraries
 
 _N, _P = ctypes.c_int64, ctypes.c_void_p
 _ARGUMENTS = {

@@ -8,8 +8,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from boltzgen.codegen.library import load_libraries
 from boltzgen.flows.product_code import product_source
-from boltzgen.native.library import load_libraries
 
 _N, _P = ctypes.c_int64, ctypes.c_void_p
 _FEWEST = 64  # samples; smaller batches do not fill a tile

@@ -8,8 +8,8 @@ import math
 
 import torch
 
+from boltzgen.codegen.language import prelude
 from boltzgen.flows.splines import MIN_BIN, MIN_SLOPE, SLOPE_OFFSET
-from boltzgen.native.language import prelude
 
 _BODY = r"""
 enum {

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
+from boltzgen.codegen.library import can_compile
 from boltzgen.errors import EvaluationError
 from boltzgen.flows import native
 from boltzgen.flows.couplings import StiffCoupling, StiffSpline, TorsionCoupling
 from boltzgen.flows.splines import circular_spline, linear_tail_spline
-from boltzgen.native.library import can_compile
 
 pytestmark = pytest.mark.usefixtures("compiler")
 FOLDS = torch.tensor([1, 3, 1, 2])

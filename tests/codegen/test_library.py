@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from boltzgen.codegen import library
+from boltzgen.codegen.library import cache_folder, load_libraries
 from boltzgen.errors import EvaluationError
-from boltzgen.native import library
-from boltzgen.native.library import cache_folder, load_libraries
 
 SOURCE = 'extern "C" int answer() { return 42; }\n'
 
@@ -85,7 +85,7 @@ def test_temporary_folder_is_gone_at_the_end(tmp_path, fork):
     (tmp_path / "file").write_text("")
     program = f"""
 import os, pathlib, sys
-from boltzgen.native.library import cache_folder, load_libraries
+from boltzgen.codegen.library import cache_folder, load_libraries
 folder = cache_folder()
 load_libraries([{SOURCE!r}])
 if {fork}:
