@@ -16,7 +16,7 @@ from boltzgen.energies.cluster import ClusterTerm
 from boltzgen.energies.tables import Table
 from boltzgen.energies.term import Term
 from boltzgen.errors import InputError
-from boltzgen.forcefields.foreign_code import without_code
+from boltzgen.openmm_xml import without_code
 
 _FORMAT = "boltzgen energy 1"
 _KINDS: dict[str, Any] = {kind.kind: kind for kind in (ClusterTerm, BornTerm, BridgeTerm)}

@@ -10,8 +10,8 @@ import numpy as np
 import openmm
 
 from boltzgen.errors import InputError
-from boltzgen.forcefields.foreign_code import without_code
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.openmm_xml import without_code
 
 _WORDS = ("name", "type", "energy", "openmmVersion")  # may look like a number, even like inf or nan
 MASS_TOLERANCE = 0.1  # dalton, between tables of atomic weights

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel
+from boltzgen.models.latent import EnergyTarget
 from boltzgen.models.model import Internal
 from boltzgen.sampling.importance import effective_sample_size, log_importance_weights, systematic_resample
-from boltzgen.sampling.latent import EnergyTarget
 
 CHUNK = 4096
 BISECTIONS = 30

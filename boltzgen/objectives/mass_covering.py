@@ -17,6 +17,7 @@ from torch import Tensor
 
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel
+from boltzgen.models.latent import EnergyTarget, LatentDensities
 from boltzgen.models.model import Internal, fixed_parameters
 from boltzgen.sampling.annealed import (
     FIRST_STEP,
@@ -27,7 +28,6 @@ from boltzgen.sampling.annealed import (
     Annealing,
     Stage,
 )
-from boltzgen.sampling.latent import EnergyTarget, LatentDensities
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 
 from boltzgen.ensemble import Ensemble
 from boltzgen.models.flow import FlowModel
-from boltzgen.sampling.refinement import refine
+from boltzgen.refinement.refine import refine
 from boltzgen.training.trainer import Reserve
 from boltzgen.workflows.config import SampleConfig, whole_budget
 from boltzgen.workflows.preparation import Preparation

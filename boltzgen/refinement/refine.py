@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 
 import torch
@@ -22,8 +22,10 @@ from torch import Tensor
 
 from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.models.flow import FlowModel
+from boltzgen.models.latent import EnergyTarget, LatentDensities
 from boltzgen.models.model import fixed_parameters
-from boltzgen.sampling.annealed import TUNING_ROUNDS, Annealing, Stage
+from boltzgen.refinement.particles import LEAST_THINNED, PARTS, Pilot, WeightedLatents, run_pilot
+from boltzgen.sampling.annealed import TUNING_ROUNDS, Annealing
 from boltzgen.sampling.importance import (
     WeightStatistics,
     clipped_effective_sample_size,
@@ -31,19 +33,16 @@ from boltzgen.sampling.importance import (
     log_mean_weight,
     pareto_k,
 )
-from boltzgen.sampling.latent import EnergyTarget, LatentDensities
-from boltzgen.sampling.thinning import thin, thinned_share
+from boltzgen.sampling.thinning import thin
 
 CHUNK = 4096
 MODEL_PILOT, ANNEALING_PILOT, LEAST_PILOT, PLAN_PARTICLES = 8192, 2048, 512, 256
-PARTS = 8  # of a pilot
 GRADIENT_COST = 3.0  # of both densities with gradients, in plain samples, until it is measured
 STAGE_LOSSES = (0.5, 0.2, 0.08)  # schedules tried, coarse to fine
 MODEL_PILOT_TIME, ANNEALING_PILOT_TIME = 0.1, 0.25  # most of the time allowed that pilots may take
 CHEAP = 0.5  # of the time left: a thinning that needs no more is not compared with annealing
 MARGIN = 1.7
 RESERVE = 0.9  # of the time left, for a plan
-LEAST_THINNED = 10  # pilot particles that must be left for a forecast
 
 
 @dataclass(frozen=True)
@@ -82,58 +81,6 @@ class RefinedSamples:
         return -self.reduced_energies.double() - self.log_weights
 
 
-class WeightedLatents:
-    """Weighted particles z from the model, annealed through ``schedule``; none leaves them as drawn."""
-
-    def __init__(self, densities: LatentDensities, schedule: Sequence[Stage] = ()) -> None:
-        self.densities, self.schedule = densities, tuple(schedule)
-        self.annealing = Annealing(densities, wrap=densities.wrap)
-        self.acceptances: list[float] = []
-
-    def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Independent particles z [n, dim] and their log weights [n], float64."""
-        z = self.densities.sample(n, generator)
-        if not self.schedule:
-            with torch.no_grad():
-                log_base, log_target = self.densities(z)
-            return z, _log_weights(log_target.double() - log_base.double())
-        state = self.annealing.init(z)
-        for stage in self.schedule:
-            state, info = self.annealing.step(state, stage, generator)
-            self.acceptances.append(info.acceptance)
-        state = self.annealing.reweight(state, 1.0)
-        return state.z, state.log_weights
-
-
-@dataclass(frozen=True)
-class Pilot:
-    """Log weights of some particles of a way to make them, and wall seconds that each took."""
-
-    particles: WeightedLatents
-    log_weights: Float[Tensor, " particles"]
-    seconds_each: float
-
-    def share(self, ratio: float) -> float:
-        """Effective share to expect where ``ratio`` particles are thinned to one."""
-        if not bool((self.log_weights > -math.inf).any()):
-            return 0.0
-        return thinned_share(self.log_weights, len(self.log_weights) / ratio)
-
-    def ratio_for(self, share: float) -> float:
-        """The least ratio that is expected to give ``share``; +inf where the pilot is too small to tell."""
-        low, high = 1.0, max(len(self.log_weights) / LEAST_THINNED, 1.0)
-        if self.share(high) < share:
-            return math.inf
-        for _ in range(20 if self.share(low) < share else 0):
-            middle = 0.5 * (low + high)
-            low, high = (middle, high) if self.share(middle) < share else (low, middle)
-        return high if low > 1.0 else low
-
-    def parts(self, size: int) -> list[Pilot]:
-        """Pilots of ``size`` particles. Small ones see less of the tail: compare pilots of one size."""
-        return [replace(self, log_weights=part) for part in self.log_weights.split(size) if len(part) == size]
-
-
 def refine(
     model: FlowModel,
     target: EnergyTarget,
@@ -158,7 +105,9 @@ def refine(
     end = began + seconds
     densities = LatentDensities(model, target)
     with fixed_parameters(model):
-        plain = _pilot(WeightedLatents(densities), MODEL_PILOT, generator, began + MODEL_PILOT_TIME * seconds)
+        plain = run_pilot(
+            WeightedLatents(densities), MODEL_PILOT, generator, began + MODEL_PILOT_TIME * seconds
+        )
         end -= n * plain.seconds_each  # for the positions of what is kept
         chosen = _chosen(plain, densities, n, target_share, generator, end)
         wanted = _wanted(target_share)
@@ -217,7 +166,7 @@ def _chosen(
         start = densities.sample(PLAN_PARTICLES, generator)
         schedule = annealing.plan(start, stage_loss, generator, most_stages)
         if len(schedule) > len(pilots[-1].particles.schedule):
-            pilots.append(_pilot(WeightedLatents(densities, schedule), n_pilot, generator, pilots_end))
+            pilots.append(run_pilot(WeightedLatents(densities, schedule), n_pilot, generator, pilots_end))
     size = min(len(pilot.log_weights) for pilot in pilots) // PARTS
 
     def worth(pilot: Pilot) -> tuple[float, float]:
@@ -235,18 +184,6 @@ def _chosen(
 def _most_ratio(pilot: Pilot, n: int, end: float) -> float:
     """How many particles for each of ``n`` the time left pays for."""
     return max(end - monotonic(), 0.0) / (n * pilot.seconds_each)
-
-
-def _pilot(particles: WeightedLatents, n: int, generator: torch.Generator, end: float) -> Pilot:
-    """``n`` particles in parts, or as many parts as come before ``end``, at least one."""
-    began = monotonic()
-    parts: list[Tensor] = []
-    for _ in range(PARTS):
-        parts.append(particles.draw(n // PARTS, generator)[1])
-        if monotonic() > end:
-            break
-    log_weights = torch.cat(parts)
-    return Pilot(particles, log_weights, max(monotonic() - began, 1e-9) / len(log_weights))
 
 
 def _thinned(
@@ -290,7 +227,3 @@ def _decoded(densities: LatentDensities, z: Tensor, generator: torch.Generator) 
         parts.append((coordinates.randomise_labels(x, generator), torch.where(inside, u, math.inf)))
     positions, energies = (torch.cat(part) for part in zip(*parts, strict=True))
     return positions, energies
-
-
-def _log_weights(difference: Tensor) -> Tensor:
-    return torch.where(torch.isfinite(difference), difference, -math.inf)

@@ -8,8 +8,8 @@ import torch
 
 from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.models.flow import FlowConfig, FlowModel
+from boltzgen.refinement.refine import CHUNK, refine
 from boltzgen.sampling.importance import effective_sample_size, weighted_mean
-from boltzgen.sampling.refinement import CHUNK, refine
 from tests.models.toy_coordinates import ToyCoordinates
 
 SCALE = 0.6
@@ -44,9 +44,9 @@ def clock(monkeypatch):
     """Makes time pass by evaluations of a target alone, ``SECONDS_EACH`` for one."""
 
     def follow(target: ToyTarget) -> None:
-        monkeypatch.setattr(
-            "boltzgen.sampling.refinement.monotonic", lambda: SECONDS_EACH * target.evaluations
-        )
+        for module in ("refine", "particles"):
+            name = f"boltzgen.refinement.{module}.monotonic"
+            monkeypatch.setattr(name, lambda: SECONDS_EACH * target.evaluations)
 
     return follow
 
