@@ -12,7 +12,7 @@ _PUBLIC = {
     "InputError": "boltzgen.errors",
     "Molecule": "boltzgen.molecules.molecule",
     "compile_system": "boltzgen.energies.compiler",
-    "load_model": "boltzgen.training.checkpoint",
+    "load_model": "boltzgen.training.model_file",
     "load_system": "boltzgen.systems",
     "sample": "boltzgen.workflows.sample",
 }
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from boltzgen.errors import InputError
     from boltzgen.molecules.molecule import Molecule
     from boltzgen.systems import load_system
-    from boltzgen.training.checkpoint import load_model
+    from boltzgen.training.model_file import load_model
     from boltzgen.workflows.sample import sample
 
 

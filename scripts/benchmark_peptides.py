@@ -36,7 +36,7 @@ from boltzgen.evaluation.modes import find_states
 from boltzgen.models.flow import FlowModel
 from boltzgen.molecules.torsions import ramachandran_torsions, torsion_values
 from boltzgen.systems import MolecularSystem, load_system
-from boltzgen.training.checkpoint import load_model
+from boltzgen.training.model_file import load_model
 from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.drawing import draw
 from boltzgen.workflows.given_reference import load_reference

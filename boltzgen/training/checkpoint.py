@@ -1,57 +1,87 @@
-"""A trained model in one file that needs nothing but torch and safetensors to read."""
+"""A training cut short goes on where it was: its whole state in one file, written every so often.
+
+Parameters, optimiser, averages, random numbers, clock and history are kept, so that a resumed run of fixed
+steps ends with the parameters of one that was never cut. What an objective keeps beside the model (walkers, a
+buffer) starts afresh.
+"""
 
 from __future__ import annotations
 
-import json
+import hashlib
+import os
+import time
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from torch import Tensor, nn
 
-from boltzgen.coordinates.internal import MolecularCoordinates
 from boltzgen.errors import InputError
-from boltzgen.models.model import Model
-from boltzgen.training.families import family
 
-FORMAT = "boltzgen-model-2"
-
-
-def save_model(model: Model, path: Path, name: str) -> None:
-    """Parameters, coordinates and settings of ``model``, of the family ``name``, as one .safetensors file."""
-    if not isinstance(model.config, family(name).config):
-        raise InputError(f"A {type(model).__name__} is no model '{name}'; give the name that built it.")
-    header = {
-        "format": FORMAT,
-        "dtype": str(model.coordinates.base.sample(0).dtype).removeprefix("torch."),
-        "coordinates": json.dumps(model.coordinates.config()),
-        "model": name,
-        "settings": model.config.model_dump_json(),
-    }
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    save_file(tensors, str(path), metadata=header)
+SECONDS_BETWEEN, LEAST_SECONDS_BETWEEN = 60.0, 10.0
+SHARE_BETWEEN = 0.05
 
 
-def load_model(path: str | Path, device: str = "cpu") -> Model:
-    """The model that ``save_model`` wrote.
+def fingerprint(model: nn.Module, frames: Tensor) -> str:
+    """Of everything that training starts from: the model as built, with its coordinates, and the frames."""
+    digest = hashlib.sha256()
+    for name, value in [*sorted(model.state_dict().items()), ("frames", frames)]:
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
-    Raises InputError where the file is missing, of another version, or of a family that is not known here.
+
+class Checkpoints:
+    """The checkpoint of one training, at ``path``.
+
+    generator: the one that training draws from; its state is kept with torch's own. origin: the fingerprint
+    of what training starts from; a checkpoint of another origin is refused.
     """
-    try:
-        with safe_open(str(path), framework="pt", device="cpu") as stored:
-            header = stored.metadata() or {}
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read as a model ({error}); give a model.safetensors.") from error
-    if header.get("format") != FORMAT:
-        raise InputError(f"{path} is no model of this version; give a model.safetensors of a run.")
-    kind = family(header["model"])
-    try:
-        settings = kind.config.model_validate_json(header["settings"])
-    except ValidationError as error:
-        raise InputError(f"{path} holds settings that model '{header['model']}' does not know.") from error
-    model = kind.build(MolecularCoordinates.from_config(json.loads(header["coordinates"])), settings)
-    model.to(getattr(torch, header["dtype"]))
-    model.load_state_dict(tensors)
-    return model.to(device)
+
+    def __init__(self, path: Path, generator: torch.Generator, origin: str) -> None:
+        self.path, self.generator, self.origin = path, generator, origin
+        self.written, self.used = time.monotonic(), 0.0
+
+    def due(self, used: float) -> bool:
+        """After a minute, or a twentieth of the training that took ten seconds; ``used``: fraction done."""
+        since = time.monotonic() - self.written
+        return since > SECONDS_BETWEEN or (since > LEAST_SECONDS_BETWEEN and used - self.used > SHARE_BETWEEN)
+
+    def write(self, used: float, state: Mapping[str, Any]) -> None:
+        """``state`` of tensors, numbers, strings, lists and dictionaries; whole or not at all."""
+        whole = {
+            "origin": self.origin,
+            "generator": self.generator.get_state(),
+            "torch": torch.get_rng_state(),
+            **state,
+        }
+        partial = self.path.with_name(f".{os.getpid()}-{self.path.name}")
+        try:
+            torch.save(whole, partial)
+            partial.replace(self.path)
+        finally:
+            partial.unlink(missing_ok=True)
+        self.written, self.used = time.monotonic(), used
+
+    def read(self) -> dict[str, Any] | None:
+        """The state last written, random numbers set back to it, or None where there is none yet.
+
+        Raises InputError where the file is damaged, or training started from something else.
+        """
+        if not self.path.exists():
+            return None
+        if not zipfile.is_zipfile(self.path):
+            raise InputError(
+                f"{self.path} is no checkpoint of a training: remove it to train from the start."
+            )
+        state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        if state["origin"] != self.origin:
+            raise InputError(
+                f"{self.path} is of a training that started from other frames or another model (another"
+                " machine or version gives others): remove it to train from the start."
+            )
+        self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch"])
+        return state

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from boltzgen.errors import EvaluationError, InputError
 from boltzgen.sampling.importance import effective_sample_size
+from boltzgen.training.checkpoint import Checkpoints
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.parallel import Team, n_processes
-from boltzgen.training.snapshot import Snapshots
 from boltzgen.training.stage import Loss, Stage
 
 WINDOW_BATCHES = 16
@@ -167,18 +167,18 @@ def train(
     stages: Sequence[Stage],
     config: TrainingConfig,
     report: Callable[[Progress], None] = lambda progress: None,
-    snapshots: Snapshots | None = None,
+    checkpoints: Checkpoints | None = None,
     reserve: Reserve | None = None,
 ) -> TrainingResult:
     """Run ``stages`` one after the other within the budget; leaves the averaged parameters in ``model``.
 
-    With ``snapshots`` the state is written every so often, and training goes on from what was written. A step
+    With ``checkpoints`` the state is written every so often, and training goes on from what was written. A step
     whose gradient is not finite changes nothing and is counted. Raises ``EvaluationError`` after 50 such
     steps in a row.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         return TrainingResult()  # a single atom: nothing to learn
-    training = _Training(model, stages, config, report, snapshots, reserve)
+    training = _Training(model, stages, config, report, checkpoints, reserve)
     training.run()
     return training.result
 
@@ -192,11 +192,11 @@ class _Training:
         stages: Sequence[Stage],
         config: TrainingConfig,
         report: Callable[[Progress], None],
-        snapshots: Snapshots | None,
+        checkpoints: Checkpoints | None,
         reserve: Reserve | None,
     ) -> None:
         self.model, self.stages, self.config, self.report = model, stages, config, report
-        self.snapshots, self.reserve = snapshots, reserve
+        self.checkpoints, self.reserve = checkpoints, reserve
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.result = TrainingResult()
         self.clock = _Clock(config)
@@ -204,7 +204,7 @@ class _Training:
         self._enter_stage()
 
     def run(self) -> None:
-        saved = None if self.snapshots is None else self.snapshots.read()
+        saved = None if self.checkpoints is None else self.checkpoints.read()
         if saved is not None:
             self._restore(saved)
         total_share = sum(stage.share for stage in self.stages)
@@ -238,8 +238,8 @@ class _Training:
             progress = self._progress(team.stage, (used - start) / (end - start))
             if progress >= 1.0 and self.average.steps:
                 break
-            if self.snapshots is not None and self.snapshots.due(used):
-                self.snapshots.write(used, self._state())
+            if self.checkpoints is not None and self.checkpoints.due(used):
+                self.checkpoints.write(used, self._state())
             loss = self._step(team, progress)
             if loss.log_weights is not None:
                 self.window.append(loss.log_weights)

@@ -15,10 +15,10 @@ from boltzgen.ensemble_folder import CHECKPOINT, CONFIG, MODEL, REPORT, write_wh
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.report.page import report_page
 from boltzgen.sampling.frames import thermal_dynamics
-from boltzgen.training.checkpoint import save_model
+from boltzgen.training.checkpoint import Checkpoints, fingerprint
 from boltzgen.training.families import family
 from boltzgen.training.materials import Materials
-from boltzgen.training.snapshot import Snapshots, fingerprint
+from boltzgen.training.model_file import save_model
 from boltzgen.training.trainer import Progress, TrainingResult, train
 from boltzgen.workflows.config import SampleConfig, config_toml, require_sane, validated, whole_budget
 from boltzgen.workflows.drawing import density_kind, draw
@@ -113,12 +113,12 @@ def run_sample(
         generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
         prepared = prepare(config, generator, watch)
         materials, trained_on = _materials(config, prepared, generator)
-        snapshots = None
+        checkpoints = None
         if folder is not None:
             write_whole(folder / CONFIG, lambda path: path.write_text(config_toml(config)))
             origin = fingerprint(prepared.model, prepared.frames.positions)
-            snapshots = Snapshots(folder / CHECKPOINT, generator, origin)
-        training = _train(config, prepared, materials, watch, snapshots)
+            checkpoints = Checkpoints(folder / CHECKPOINT, generator, origin)
+        training = _train(config, prepared, materials, watch, checkpoints)
         if folder is not None:
             write_whole(folder / MODEL, lambda path: save_model(prepared.model, path, config.model))
         molecule = prepared.system.molecule
@@ -160,7 +160,7 @@ def _train(
     prepared: Preparation,
     materials: Materials,
     watch: Stopwatch,
-    snapshots: Snapshots | None,
+    checkpoints: Checkpoints | None,
 ) -> TrainingResult:
     model, settings = prepared.model, config.training
     if settings.max_steps is None and settings.budget_seconds is None:
@@ -176,7 +176,7 @@ def _train(
 
     with watch.stage("training"):
         stages = family(config.model).stages(model, materials, settings)
-        return train(model, stages, settings, relay, snapshots, reserve(config, prepared))
+        return train(model, stages, settings, relay, checkpoints, reserve(config, prepared))
 
 
 def _walkers(config: SampleConfig, prepared: Preparation, generator: torch.Generator) -> Walkers:

@@ -7,10 +7,10 @@ from boltzgen.errors import InputError
 from boltzgen.models.domain_adversarial import HOT, TARGET, DomainAdversarialConfig, DomainAdversarialModel
 from boltzgen.models.model import Internal
 from boltzgen.sampling.importance import log_mean_weight
-from boltzgen.training.checkpoint import load_model, save_model
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.games import domain_adversarial_stages, domain_figures
 from boltzgen.training.materials import Materials
+from boltzgen.training.model_file import load_model, save_model
 from boltzgen.training.trainer import train
 from tests.coordinates.frames import coordinates, molecule
 from tests.models.toy_coordinates import TorusAndGaussian, ToyCoordinates

@@ -8,11 +8,11 @@ from boltzgen.errors import InputError
 from boltzgen.models.gan import AdversarialConfig, AdversarialModel, GanConfig, WganConfig, WganGpConfig
 from boltzgen.models.model import Internal
 from boltzgen.objectives.adversarial import critic_distance
-from boltzgen.training.checkpoint import load_model, save_model
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.families import family
 from boltzgen.training.games import adversarial_figures, adversarial_stages
 from boltzgen.training.materials import Materials
+from boltzgen.training.model_file import load_model, save_model
 from boltzgen.training.trainer import train
 from tests.coordinates.frames import coordinates, molecule
 from tests.models.toy_coordinates import ToyCoordinates

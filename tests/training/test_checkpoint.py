@@ -1,64 +1,106 @@
-"""A saved model is the same model, read without RDKit or OpenMM."""
-
-import subprocess
-import sys
+"""A training killed and resumed ends where an uninterrupted one does."""
 
 import pytest
 import torch
 
-from boltzgen.coordinates.build import build_coordinates
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowConfig, FlowModel
-from boltzgen.molecules.molecule import Molecule
-from boltzgen.training.checkpoint import load_model, save_model
+from boltzgen.models.model import Internal
+from boltzgen.training.checkpoint import Checkpoints, fingerprint
+from boltzgen.training.config import TrainingConfig
+from boltzgen.training.recipes import likelihood_stage, reverse_kl_stage
+from boltzgen.training.trainer import Loss, Reserve, Stage, train
+from tests.models.toy_coordinates import TorusAndGaussian, ToyCoordinates
 
-READ_WITH_TORCH_ALONE = """
-import sys
-for name in ("rdkit", "openmm", "mdtraj"):
-    sys.modules[name] = None
-import torch
-from boltzgen.training.checkpoint import load_model
-with torch.no_grad():
-    x, log_q = load_model(sys.argv[1]).sample_with_log_prob(4, torch.Generator().manual_seed(3))
-print(float(x.double().square().sum()), float(log_q.double().sum()))
-"""
+STEPS = 60
 
 
-@pytest.fixture
-def model() -> FlowModel:
-    molecule = Molecule.from_smiles("CC[C@H](O)C")
-    seeds = torch.as_tensor(molecule.seed_conformers(8, seed=1)).repeat(40, 1, 1)
-    frames = seeds + 0.002 * torch.randn(seeds.shape, generator=torch.Generator().manual_seed(0))
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def run(path=None, killed_after=None):
+    """Two stages of a toy flow; with ``path`` a checkpoint is written before every step."""
+    torch.manual_seed(0)
     config = FlowConfig(torsion_couplings=2, torsion_hidden=8, stiff_couplings=2, stiff_hidden=8)
-    model = FlowModel(build_coordinates(molecule, frames), config).float()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-    return model
+    model, target = FlowModel(ToyCoordinates(2, 4), config).double(), TorusAndGaussian(2, 4, coupled=0.5)
+    settings = TrainingConfig(max_steps=STEPS, batch_size=64, warmup_share=0.4)
+    generator = torch.Generator().manual_seed(1)
+    frames = Internal(*torch.randn(200, 6, generator=generator, dtype=torch.float64).split([2, 4], dim=1))
+    stages = [
+        likelihood_stage(model, frames, settings, generator),
+        reverse_kl_stage(model, target, settings, generator),
+    ]
+    calls = 0
+
+    def counted(stage: Stage) -> Stage:
+        def loss(progress: float) -> Loss:
+            nonlocal calls
+            calls += 1
+            if calls == killed_after:
+                raise KilledError
+            return stage.loss(progress)
+
+        return Stage(stage.name, stage.share, stage.learning_rate, loss, stage.steady_from, stage.betas)
+
+    checkpoints = None
+    if path is not None:
+        checkpoints = Checkpoints(path, generator, fingerprint(model, frames.stiff))
+        checkpoints.due = lambda used: True
+    result = train(model, [counted(stage) for stage in stages], settings, checkpoints=checkpoints)
+    return model, result, generator, calls
 
 
-def test_loaded_model_samples_and_weighs_as_the_saved_one(model, tmp_path):
-    save_model(model, tmp_path / "model.safetensors", "flow")
-    loaded = load_model(tmp_path / "model.safetensors")
-    x, log_q = model.sample_with_log_prob(50, torch.Generator().manual_seed(2))
-    again, again_log_q = loaded.sample_with_log_prob(50, torch.Generator().manual_seed(2))
-    assert torch.equal(again, x)
-    assert torch.equal(again_log_q, log_q)
-    torch.testing.assert_close(loaded.log_prob(x), model.log_prob(x))
+@pytest.mark.parametrize("killed_after", [10, 24, 25, 50])
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, killed_after):
+    """Same parameters, history and random numbers to come, whichever stage the kill falls into."""
+    whole, result, generator, _ = run()
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(KilledError):
+        run(path, killed_after)
+    resumed, again, generator_again, calls = run(path)
+    assert calls == STEPS - (killed_after - 1)
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert again.steps == result.steps == STEPS
+    assert [row[1:] for row in again.history] == [row[1:] for row in result.history]
+    assert torch.equal(generator.get_state(), generator_again.get_state())
 
 
-def test_a_model_is_read_where_only_torch_is_installed(model, tmp_path):
-    save_model(model, tmp_path / "model.safetensors", "flow")
-    command = [sys.executable, "-c", READ_WITH_TORCH_ALONE, str(tmp_path / "model.safetensors")]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    with torch.no_grad():
-        x, log_q = model.sample_with_log_prob(4, torch.Generator().manual_seed(3))
-    assert float(printed[0]) == pytest.approx(float(x.double().square().sum()))
-    assert float(printed[1]) == pytest.approx(float(log_q.double().sum()))
+def test_a_checkpoint_of_another_start_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    model = torch.nn.Linear(2, 2)
+    Checkpoints(path, torch.Generator(), fingerprint(model, torch.zeros(3))).write(0.0, {"steps": 1})
+    with pytest.raises(InputError, match="remove it to train from the start"):
+        Checkpoints(path, torch.Generator(), fingerprint(model, torch.ones(3))).read()
+    path.write_bytes(b"half a file")
+    with pytest.raises(InputError, match="is no checkpoint"):
+        Checkpoints(path, torch.Generator(), "").read()
 
 
-def test_what_is_no_model_is_refused(tmp_path):
-    (tmp_path / "text.safetensors").write_text("nothing of the kind")
-    for name in ("text.safetensors", "missing.safetensors"):
-        with pytest.raises(InputError, match=r"give a model\.safetensors"):
-            load_model(tmp_path / name)
+def test_checkpoints_are_due_by_time_or_by_share(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoint.pt", torch.Generator(), "")
+    assert not checkpoints.due(0.2)
+    checkpoints.written -= 20.0
+    assert checkpoints.due(0.2)
+    assert not checkpoints.due(0.01)
+    checkpoints.written -= 50.0
+    assert checkpoints.due(0.01)
+
+
+@pytest.mark.parametrize(("asked", "left"), [(0.99, 0.5), (0.0, 0.0)])
+def test_time_is_left_for_refinement_where_half_time_is_poor(monkeypatch, asked, left):
+    """A clock that only steps advance: 100 s of one second each, of which half may be left."""
+    now = 0.0
+
+    def step(progress: float) -> Loss:
+        nonlocal now
+        now += 1.0
+        return Loss(model.weight.square().sum(), torch.randn(64, dtype=torch.float64))
+
+    model = torch.nn.Linear(1, 1)
+    monkeypatch.setattr("boltzgen.training.trainer.time.monotonic", lambda: now)
+    stages = [Stage("only", 1.0, 1e-3, step, steady_from=1.0)]
+    settings = TrainingConfig(budget_seconds=100.0)
+    result = train(model, stages, settings, reserve=Reserve(30.0, asked))
+    assert result.steps == pytest.approx(70 if left else 100, abs=1)

@@ -12,10 +12,10 @@ import torch
 from boltzgen.errors import EvaluationError, InputError
 from boltzgen.models.flow import FlowModel
 from boltzgen.training import parallel
+from boltzgen.training.checkpoint import Checkpoints, fingerprint
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.parallel import Team, n_processes, reseed
 from boltzgen.training.recipes import reverse_kl_stage
-from boltzgen.training.snapshot import Snapshots, fingerprint
 from boltzgen.training.stage import Loss, Stage, Stateless
 from boltzgen.training.trainer import train
 from tests.models.toy_coordinates import ToyCoordinates
@@ -92,11 +92,11 @@ def test_parameters_that_no_batch_depends_on_have_no_gradient():
 
 def trained(path=None, steps=24, **changes):
     model, target, stage, config = toy(processes=2, max_steps=steps, **changes)
-    snapshots = None
+    checkpoints = None
     if path is not None:
-        snapshots = Snapshots(path, stage.stateless.generator, fingerprint(model, torch.zeros(1)))
-        snapshots.due = lambda used: True
-    return model, target, train(model, [stage], config, snapshots=snapshots)
+        checkpoints = Checkpoints(path, stage.stateless.generator, fingerprint(model, torch.zeros(1)))
+        checkpoints.due = lambda used: True
+    return model, target, train(model, [stage], config, checkpoints=checkpoints)
 
 
 def test_a_seed_repeats_a_run_of_several_processes():

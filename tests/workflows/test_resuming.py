@@ -6,7 +6,7 @@ import torch
 
 import boltzgen
 from boltzgen.sampling.frames import FramesConfig
-from boltzgen.training import snapshot, trainer
+from boltzgen.training import checkpoint, trainer
 from boltzgen.training.config import TrainingConfig
 from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.sample import run_sample
@@ -27,7 +27,7 @@ class KilledError(Exception):
 @pytest.fixture
 def cut(tmp_path, monkeypatch):
     """The folder of a run killed after 25 of its 40 steps, with a checkpoint from before every step."""
-    monkeypatch.setattr(snapshot, "SECONDS_BETWEEN", -1.0)
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", -1.0)
     steps = 0
     rate = trainer._learning_rate_factor
 
