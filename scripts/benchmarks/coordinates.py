@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """How far the untrained generator is from the target, molecule by molecule, and positions a second.
 
-    python scripts/benchmark_coordinates.py [--quick] [--json FILE] [--molecules FILE.smi] [--threads N]
+    python scripts/benchmarks/coordinates.py [--quick] [--json [FILE]] [--molecules FILE.smi] [--threads N]
 
 For each molecule: frames from short replica exchange (MMFF94, 300 K), coordinates fitted to them, samples of
 the untrained generator (uniform torsions, base density of the stiff coordinates). It prints
@@ -17,15 +17,23 @@ the untrained generator (uniform torsions, base density of the stiff coordinates
 Molecules without MMFF94 parameters are listed and left out.
 """
 
-import argparse
-import json
 import math
 import time
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from molecule_list import read_molecules
+from harness import (
+    ROOT,
+    Benchmark,
+    Column,
+    Recorder,
+    add_molecules_option,
+    figure,
+    option_parser,
+    read_molecules,
+    table,
+)
 from scipy.optimize import brentq
 from scipy.special import expit
 
@@ -36,61 +44,98 @@ from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.errors import InputError
 from boltzgen.forcefields.mmff import mmff_system
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.report.comparison import Rows
 from boltzgen.sampling.frames import FramesConfig, thermal_frames
 
-TESTS = Path(__file__).parents[1] / "tests"
+TESTS = ROOT / "tests"
 LISTS = (TESTS / "molecules.smi", TESTS / "coordinates" / "molecules_coordinates.smi")
 TEMPERATURE = 300.0
 SAMPLES = 4000
 CLOSED = 0.15  # relative deviation of a ring bond
 
+COLUMNS = (
+    Column("molecule", figure("name")),
+    Column("atoms", figure("n_atoms")),
+    Column("torsions", figure("n_torsions")),
+    Column("stiff coordinates", figure("n_stiff")),
+    Column("nats per degree of freedom", figure("nats_per_dof", ".3f")),
+    Column("ESS %", figure("ess_fraction", ".1f", 100)),
+    Column("rings closed", figure("closed_share", ".4f")),
+    Column("stereo right", figure("stereo_share", ".4f")),
+    Column("thousands a second, forward", figure("forward_per_s", ".0f", 1e-3)),
+    Column("forward and backward", figure("both_per_s", ".0f", 1e-3)),
+)
+SUMMARY_COLUMNS = (
+    Column("molecules", figure("n_molecules")),
+    Column("left out, without MMFF94 parameters", figure("n_refused")),
+    Column("nats per degree of freedom, median", figure("nats_per_dof_median", ".3f")),
+    Column("worst", figure("nats_per_dof_max", ".2f")),
+    Column("share with 99 % of rings closed", figure("share_with_99_percent_closed", ".2f")),
+    Column("least share with the right stereo", figure("stereo_share_min", ".4f")),
+    Column("threads", figure("threads")),
+)
+
+
+def tables(figures: dict[str, Any]) -> list[Rows]:
+    return [
+        table("All molecules", [figures["summary"]], SUMMARY_COLUMNS),
+        table("Molecule by molecule", figures["rows"], COLUMNS),
+    ]
+
+
+BENCHMARK = Benchmark(
+    "coordinates",
+    "Untrained coordinates",
+    "How far the untrained generator (uniform torsions, thermal stiff coordinates) is from the Boltzmann "
+    "density, and positions a second in float32 at batch 4096.",
+    "python scripts/benchmarks/coordinates.py --quick --threads 1 --json",
+    tables,
+)
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--molecules", type=Path, help="SMILES and name per line")
+    parser = option_parser(BENCHMARK, __doc__, "tests/molecules.smi alone, and fewer frames")
+    add_molecules_option(parser)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     paths = [arguments.molecules] if arguments.molecules else LISTS[: 1 if arguments.quick else 2]
     listed = [item for path in paths for item in read_molecules(path).items()]
-    print(f"{'molecule':24s} atoms tors stiff  nats/dof   ESS %  closed  stereo  forward  both (k/s)")
-    rows, refused = [], []
+    recorder = Recorder(BENCHMARK, arguments.json, arguments.quick)
+    rows: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
     for name, smiles in listed:
+        print(f"{name}: {smiles}", flush=True)
         try:
             row = measure(Molecule.stereoisomers(smiles)[0], 8.0 if arguments.quick else 15.0)
         except InputError as error:
             refused.append({"name": name, "reason": str(error)})
             continue
         rows.append({"name": name, "smiles": smiles, **row})
-        print(
-            f"{name:24s} {row['n_atoms']:5d} {row['n_torsions']:4d} {row['n_stiff']:5d} "
-            f"{row['nats_per_dof']:9.3f} {100 * row['ess_fraction']:7.1f} {row['closed_share']:7.4f} "
-            f"{row['stereo_share']:7.4f} {row['forward_per_s'] / 1e3:8.0f} {row['both_per_s'] / 1e3:6.0f}",
-            flush=True,
-        )
+    figures = {"summary": summary(rows, len(refused), arguments.threads), "rows": rows, "refused": refused}
+    recorder.keep(figures)
+    BENCHMARK.show(figures)
+    for item in refused:
+        print(f"left out: {item['name']}: {item['reason']}")
+
+
+def summary(rows: list[dict[str, Any]], n_refused: int, threads: int) -> dict[str, Any]:
+    """Figures of all molecules together."""
     distances = np.array([row["nats_per_dof"] for row in rows])
     closed = np.array([row["closed_share"] for row in rows])
-    summary = {
+    return {
         "n_molecules": len(rows),
+        "n_refused": n_refused,
         "nats_per_dof_median": float(np.median(distances)),
         "nats_per_dof_max": float(distances.max()),
         "share_within_2_nats": float((distances <= 2).mean()),
         "share_with_99_percent_closed": float((closed >= 0.99).mean()),
         "stereo_share_min": min(row["stereo_share"] for row in rows),
-        "threads": arguments.threads,
+        "threads": threads,
     }
-    print(json.dumps(summary, indent=1))
-    for item in refused:
-        print(f"left out: {item['name']}: {item['reason']}")
-    if arguments.json:
-        arguments.json.write_text(
-            json.dumps({"summary": summary, "rows": rows, "refused": refused}, indent=1)
-        )
 
 
-def measure(molecule: Molecule, picoseconds: float) -> dict:
+def measure(molecule: Molecule, picoseconds: float) -> dict[str, Any]:
     """The row of one molecule."""
     target = BoltzmannTarget(compile_system(mmff_system(molecule)), TEMPERATURE)
     starts = torch.as_tensor(molecule.seed_conformers(48)).float()

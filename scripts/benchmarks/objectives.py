@@ -1,7 +1,7 @@
 """Every training objective on one molecule, at equal energy evaluations and at equal wall time.
 
-    python scripts/benchmark_objectives.py [--molecules FILE.smi] [--objectives NAME ...] [--seconds 300]
-        [--evaluations 3000000] [--seeds 0 1 2] [--json FILE] [--quick]
+    python scripts/benchmarks/objectives.py [--molecules FILE.smi] [--objectives NAME ...] [--seconds 300]
+        [--evaluations 3000000] [--seeds 0 1 2] [--json [FILE]] [--quick]
 
 All objectives of a seed start from the same frames, coordinates and untrained flow (default molecule: alanine
 dipeptide, MMFF94, vacuum, 300 K) after the same likelihood warm-up. "trust-region" is the variant of
@@ -15,21 +15,25 @@ equal wall time, the machine had other work to do and the comparison means littl
 
 import argparse
 import copy
-import json
-import math
 import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from molecule_list import read_molecules
+from harness import (
+    Benchmark,
+    Column,
+    Recorder,
+    add_molecules_option,
+    figure,
+    option_parser,
+    read_molecules,
+    table,
+)
 from reference_frames import forward
-from rich.console import Console
-from rich.table import Table
 
 from boltzgen.ensemble import Ensemble
 from boltzgen.evaluation.metrics import mode_coverage, ramachandran_total_variation, torsion_distances
@@ -37,6 +41,7 @@ from boltzgen.evaluation.modes import find_states
 from boltzgen.models.flow import FlowModel
 from boltzgen.molecules.torsions import ramachandran_torsions, torsion_values
 from boltzgen.objectives.walkers import Walkers
+from boltzgen.report.comparison import Rows
 from boltzgen.sampling.frames import FramesConfig, thermal_dynamics
 from boltzgen.systems import load_system
 from boltzgen.training.config import AnnealedConfig, TrainingConfig
@@ -54,9 +59,71 @@ SAMPLES = 20_000
 REFERENCE_FRAMES = 10_000
 
 
+COLUMNS = (
+    Column("objective", figure("objective")),
+    Column("steps", figure("steps", ".0f")),
+    Column("evaluations", figure("evaluations", ".2e")),
+    Column("seconds", figure("seconds", ".0f")),
+    Column("CPU s", figure("cpu_seconds", ".0f")),
+    Column("ESS share", figure("ess_fraction", ".3f")),
+    Column("± half its range", figure("ess_fraction_half_range", ".3f")),
+    Column("Pareto-k", figure("pareto_k", ".2f")),
+    Column("forward ESS", figure("forward_ess_fraction", ".3f")),
+    Column("−E_p[log q]", figure("cross_entropy", ".2f")),
+    Column("log Z", figure("log_Z", ".2f")),
+    Column("its standard error", figure("log_Z_stderr", ".2f")),
+    Column("worst torsion TV", figure("worst_torsion_tv", ".3f")),
+    Column("its null value", figure("worst_torsion_tv_null", ".3f")),
+    Column("Ramachandran TV", figure("ramachandran_tv", ".3f")),
+    Column("mode mass reached, %", figure("mode_mass_reached", ".1f", 100)),
+)
+
+
+def tables(figures: list[dict[str, Any]]) -> list[Rows]:
+    """A table for every molecule and kind of budget: means over seeds."""
+    return [
+        table(f"{molecule}, equal {budget}", _means(figures, molecule, budget), COLUMNS)
+        for molecule, budget in sorted({(row["molecule"], row["equal"]) for row in figures})
+    ]
+
+
+def _means(figures: list[dict[str, Any]], molecule: str, budget: str) -> list[dict[str, Any]]:
+    """Of every objective the means of its figures over seeds."""
+    rows = []
+    for objective in OBJECTIVES:
+        wanted = (molecule, budget, objective)
+        chosen = [row for row in figures if (row["molecule"], row["equal"], row["objective"]) == wanted]
+        if not chosen:
+            continue
+        keys = [key for key, value in chosen[0].items() if isinstance(value, int | float)]
+        ess = [row["ess_fraction"] for row in chosen]
+        means = {key: _mean([row.get(key) for row in chosen]) for key in keys}
+        rows.append({**means, "objective": objective, "ess_fraction_half_range": (max(ess) - min(ess)) / 2})
+    return rows
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if len(known) == len(values) else None
+
+
+BENCHMARK = Benchmark(
+    "objectives",
+    "Training objectives",
+    "Every objective of the flow from the same start, at equal energy evaluations and at equal time. "
+    "`trust-region` is `annealed` with bounds on KL and entropy; `likelihood` learns from frames of the "
+    "reference. `mode mass reached` is the share of the reference's conformers above 1 % in samples "
+    "without weights.",
+    "OMP_NUM_THREADS=1 python scripts/benchmarks/objectives.py --seconds 100 --evaluations 600000 "
+    "--seeds 0 --json",
+    tables,
+)
+
+
 def main() -> None:
     arguments = parse_arguments()
     molecules = read_molecules(arguments.molecules) if arguments.molecules else MOLECULES
+    recorder = Recorder(BENCHMARK, arguments.json, arguments.quick)
     rows: list[dict[str, Any]] = []
     for name, smiles in molecules.items():
         settings = ReferenceConfig(picoseconds=20 if arguments.quick else 400)
@@ -64,21 +131,18 @@ def main() -> None:
         for seed in arguments.seeds:
             for row in benchmark(name, smiles, reference, seed, arguments):
                 rows.append(row)
-                print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
-                if arguments.json:
-                    arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
-    print_tables(rows)
+                print(f"{name}, seed {seed}: {row['objective']} at equal {row['equal']}", flush=True)
+                recorder.keep(rows)
+    BENCHMARK.show(rows)
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--molecules", type=Path, help="SMILES and name per line")
+    parser = option_parser(BENCHMARK, __doc__, "15 s and 60,000 evaluations, short reference")
+    add_molecules_option(parser)
     parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=OBJECTIVES)
     parser.add_argument("--seconds", type=float, default=300.0, help="wall time of each training")
     parser.add_argument("--evaluations", type=float, default=3e6, help="energies of each training")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--quick", action="store_true", help="15 s and 60,000 evaluations, short reference")
     if parser.parse_args().quick:
         parser.set_defaults(seconds=15.0, evaluations=6e4)
     return parser.parse_args()
@@ -109,6 +173,7 @@ def trained(
     arguments: argparse.Namespace,
 ) -> dict[str, Any]:
     model, target = copy.deepcopy(prepared.model), prepared.target
+    assert isinstance(model, FlowModel)
     generator = torch.Generator().manual_seed(seed)
     positions = prepared.frames.positions
     if objective == "likelihood":
@@ -198,39 +263,6 @@ def measured(
         distance = ramachandran_total_variation(ours, uniform, theirs)
         row |= {"ramachandran_tv": distance.value, "ramachandran_tv_null": distance.null}
     return row
-
-
-def print_tables(rows: list[dict[str, Any]]) -> None:
-    """Means over seeds, with half the range of the ESS."""
-    console = Console(width=170)
-    for name, budget in sorted({(row["molecule"], row["equal"]) for row in rows}):
-        table = Table(title=f"{name}, equal {budget}", title_justify="left")
-        for column in (
-            "objective", "steps", "evaluations", "seconds", "CPU s", "ESS share", "Pareto-k", "forward ESS",
-            "−E_p[log q]", "log Z", "worst torsion TV (null)", "Ramachandran TV", "modes reached",
-        ):  # fmt: skip
-            table.add_column(column, justify="right")
-        for objective in OBJECTIVES:
-            chosen = [
-                r for r in rows if (r["molecule"], r["equal"], r["objective"]) == (name, budget, objective)
-            ]
-            if not chosen:
-                continue
-
-            def mean(key: str, chosen: list[dict[str, Any]] = chosen) -> float:
-                return statistics.fmean(row.get(key, math.nan) for row in chosen)
-
-            spread = [row["ess_fraction"] for row in chosen]
-            table.add_row(
-                objective, f"{mean('steps'):.0f}", f"{mean('evaluations'):.2e}", f"{mean('seconds'):.0f}",
-                f"{mean('cpu_seconds'):.0f}",
-                f"{mean('ess_fraction'):.3f} ± {(max(spread) - min(spread)) / 2:.3f}",
-                f"{mean('pareto_k'):.2f}", f"{mean('forward_ess_fraction'):.3f}",
-                f"{mean('cross_entropy'):.2f}", f"{mean('log_Z'):.2f}",
-                f"{mean('worst_torsion_tv'):.3f} ({mean('worst_torsion_tv_null'):.3f})",
-                f"{mean('ramachandran_tv'):.3f}", f"{100 * mean('mode_mass_reached'):.0f} %",
-            )  # fmt: skip
-        console.print(table)
 
 
 if __name__ == "__main__":

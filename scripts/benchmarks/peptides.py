@@ -1,8 +1,8 @@
 """Alanine di-, tetra- and hexapeptide in implicit solvent, 300 K, no simulation data: the field's benchmark.
 
-    python scripts/benchmark_peptides.py [--systems NAME ...] [--budget 3600] [--device auto]
+    python scripts/benchmarks/peptides.py [--systems NAME ...] [--budget 3600] [--device auto]
         [--samples 10000] [--model-samples 200000] [--reference-dir DIR] [--reference-picoseconds 1000]
-        [--out DIR] [--seed 0] [--json FILE] [--quick]
+        [--out DIR] [--seed 0] [--json [FILE]] [--quick]
 
 For each system (see `boltzgen systems`): of the model's own samples the unclipped ESS share, the clipped
 form of published figures (largest 1e-4 of the weights lowered; they have 1e7 samples), Pareto-k and the
@@ -16,17 +16,14 @@ NAME`, and made where there is none. --out keeps the runs. Published: alanine di
 """
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from harness import Benchmark, Column, Recorder, figure, option_parser, table
 from reference_frames import forward
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from boltzgen.energies.compiler import compile_system
 from boltzgen.energies.target import BoltzmannTarget
@@ -35,6 +32,7 @@ from boltzgen.evaluation.metrics import mode_coverage, ramachandran_total_variat
 from boltzgen.evaluation.modes import find_states
 from boltzgen.models.flow import FlowModel
 from boltzgen.molecules.torsions import ramachandran_torsions, torsion_values
+from boltzgen.report.comparison import Rows
 from boltzgen.systems import MolecularSystem, load_system
 from boltzgen.training.model_file import load_model
 from boltzgen.workflows.config import SampleConfig
@@ -50,20 +48,56 @@ EDGES = np.linspace(-np.pi, np.pi, 101)
 REFERENCE_FRAMES = 20_000
 
 
+COLUMNS = (
+    Column("system", figure("system")),
+    Column("device", figure("device")),
+    Column("seconds", figure("wall_seconds", ".0f")),
+    Column("evaluations", figure("n_energy_evaluations", ".2e")),
+    Column("ESS share", figure("model_ess_fraction", ".4f")),
+    Column("top 1e-4 of weights clipped", figure("model_ess_fraction_clipped", ".4f")),
+    Column("Pareto-k", figure("model_pareto_k", ".2f")),
+    Column("as delivered", figure("ess_fraction", ".3f")),
+    Column("−E_p[log q]", figure("cross_entropy", ".2f")),
+    Column("its standard error", figure("cross_entropy_stderr", ".2f")),
+    Column("forward ESS", figure("forward_ess_fraction", ".3f")),
+    Column("mean Ramachandran TV", figure("ramachandran_tv_mean", ".3f")),
+    Column("worst", figure("ramachandran_tv_worst", ".3f")),
+    Column("its null value", figure("ramachandran_tv_worst_null", ".3f")),
+    Column("TV to own weights", lambda row: f"{max(row['ramachandran_tv_to_own_weights']):.3f}"),
+    Column("conformers ≥ 1 %", lambda row: f"{row['n_conformers_reached']} of {row['n_conformers']}"),
+)
+
+
+def tables(figures: list[dict[str, Any]]) -> list[Rows]:
+    """A row for each system."""
+    return [table("", figures, COLUMNS)]
+
+
+BENCHMARK = Benchmark(
+    "peptides",
+    "Peptides in implicit solvent",
+    "The field's benchmark systems at 300 K, from the energy alone. Published figures, on GPUs: alanine "
+    "dipeptide ESS 94 to 98 % with 1e8 to 2.6e8 evaluations, tetrapeptide 69 % with 1e8, hexapeptide 30 % "
+    "with 4e8 (Midgley 2023; Schopmans 2025; von Klitzing 2025).",
+    "python scripts/benchmarks/peptides.py --reference-dir data --json",
+    tables,
+)
+
+
 def main() -> None:
     arguments = parse_arguments()
+    recorder = Recorder(BENCHMARK, arguments.json, arguments.quick)
     rows: list[dict[str, Any]] = []
     for name in arguments.systems:
+        print(name, flush=True)
         with tempfile.TemporaryDirectory() as scratch:
             rows.append({"system": name, **benchmark(name, arguments, Path(arguments.out or scratch) / name)})
-        print(rows[-1], flush=True)
-        if arguments.json:
-            arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
-    print_table(rows)
+        recorder.keep(rows)
+    BENCHMARK.show(rows)
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = option_parser(BENCHMARK, __doc__, "the dipeptide alone, a minute, 20 ps")
     parser.add_argument("--systems", nargs="+", default=SYSTEMS, metavar="NAME")
     parser.add_argument("--budget", type=float, default=3600.0, help="wall seconds for each system")
     parser.add_argument("--device", default="auto")
@@ -73,8 +107,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--reference-picoseconds", type=float, default=1000.0)
     parser.add_argument("--out", type=Path, help="folder for the runs, which --resume of boltzgen knows")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--quick", action="store_true", help="the dipeptide alone, a minute, 20 ps")
     if parser.parse_args().quick:
         parser.set_defaults(
             systems=SYSTEMS[:1], budget=60.0, reference_picoseconds=20.0, model_samples=20_000
@@ -158,7 +190,9 @@ def ramachandran(own: Ensemble, frames: np.ndarray) -> dict[str, Any]:
     for pair in ramachandran_torsions(own.molecule):
         ours, theirs = (torsion_values(positions, list(pair)) for positions in (own.positions, frames))
         distances.append(ramachandran_total_variation(ours, equal, theirs))
-        histograms = [np.histogram2d(*ours.T, (EDGES, EDGES), weights=w)[0] for w in (equal, own.weights)]
+        histograms = [
+            np.histogram2d(ours[:, 0], ours[:, 1], [EDGES, EDGES], weights=w)[0] for w in (equal, own.weights)
+        ]
         plain, weighted = (histogram / histogram.sum() for histogram in histograms)
         to_own_weights.append(0.5 * float(np.abs(plain - weighted).sum()))
     worst = max(distances, key=lambda distance: distance.value)
@@ -169,30 +203,6 @@ def ramachandran(own: Ensemble, frames: np.ndarray) -> dict[str, Any]:
         "ramachandran_tv_to_own_weights": to_own_weights,
         "ramachandran_tv_worst_null": worst.null,
     }
-
-
-def print_table(rows: list[dict[str, Any]]) -> None:
-    console = Console(width=170)
-    table = Table(title="Peptides, 300 K, from the energy alone", title_justify="left")
-    for column in (
-        "system", "device", "seconds", "evaluations", "ESS share", "clipped 1e-4", "Pareto-k", "refined",
-        "−E_p[log q]", "forward ESS", "Ramachandran TV mean, worst (null)", "TV to own weights",
-        "conformers ≥ 1 %",
-    ):  # fmt: skip
-        table.add_column(escape(column), justify="right", no_wrap=column == "system")
-    for row in rows:
-        table.add_row(
-            row["system"], row["device"], f"{row['wall_seconds']:.0f}", f"{row['n_energy_evaluations']:.2e}",
-            f"{row['model_ess_fraction']:.4f}", f"{row['model_ess_fraction_clipped']:.4f}",
-            f"{row['model_pareto_k']:.2f}", f"{row['ess_fraction']:.3f}",
-            f"{row['cross_entropy']:.2f} ± {row['cross_entropy_stderr']:.2f}",
-            f"{row['forward_ess_fraction']:.3f}",
-            f"{row['ramachandran_tv_mean']:.3f}, {row['ramachandran_tv_worst']:.3f}"
-            f" ({row['ramachandran_tv_worst_null']:.3f})",
-            f"{max(row['ramachandran_tv_to_own_weights']):.3f}",
-            f"{row['n_conformers_reached']} of {row['n_conformers']}",
-        )  # fmt: skip
-    console.print(table)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Energies and forces a second: machine code, plain torch and a loop over OpenMM, in one run.
 
-    python scripts/benchmark_energies.py [--quick] [--json FILE] [--molecules FILE.smi] [--threads N]
+    python scripts/benchmarks/energies.py [--quick] [--json [FILE]] [--molecules FILE.smi] [--threads N]
 
 Float32, batch 1024, after warm-up, best of several repeats, on N threads (default: all cores). It prints
 
@@ -17,7 +17,6 @@ Run it on a quiet machine: every rate is wall time.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -25,16 +24,27 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openmm
 import torch
-from molecule_list import read_molecules
+from harness import (
+    Benchmark,
+    Column,
+    Recorder,
+    add_molecules_option,
+    figure,
+    option_parser,
+    read_molecules,
+    table,
+)
 from openmm import unit
 
 from boltzgen.energies import Energy
 from boltzgen.energies.compiler import compile_system
 from boltzgen.errors import InputError
+from boltzgen.report.comparison import Rows
 from boltzgen.systems import MolecularSystem, load_system
 
 BATCH = 1024
@@ -47,6 +57,66 @@ SYSTEMS = {
     "hexapeptide, ff99SB-ILDN + OBC2": ("alanine-hexapeptide", None, None),
     "chignolin": ("chignolin", None, None),
 }
+THOUSANDS = 1e-3
+COLUMNS = (
+    Column("system", figure("system")),
+    Column("atoms", figure("n_atoms")),
+    Column("compiled", figure("compiled_per_second", ".1f", THOUSANDS)),
+    Column("plain torch", figure("uncompiled_per_second", ".2f", THOUSANDS)),
+    Column("OpenMM Reference", figure("openmm_reference_per_second", ".2f", THOUSANDS)),
+    Column("OpenMM CPU", figure("openmm_cpu_per_second", ".2f", THOUSANDS)),
+    Column("compiled / faster OpenMM", figure("ratio_to_openmm", ".0f")),
+    Column("largest float32 error of a force", figure("float32_force_error_max", ".1e")),
+)
+BATCH_COLUMNS = (
+    Column("batch", figure("batch")),
+    Column("thousands a second", figure("per_second", ".0f", THOUSANDS)),
+)
+FIRST_COLUMNS = (
+    Column("with nothing on disk, s", figure("first_energy_cold_seconds", ".1f")),
+    Column("of which compiling", figure("compilation_cold_seconds", ".2f")),
+    Column("afterwards, for another molecule, s", figure("first_energy_warm_seconds", ".1f")),
+    Column("of which compiling", figure("compilation_warm_seconds", ".2f")),
+)
+MEMORY_COLUMNS = (
+    Column("atoms", figure("n_atoms", ".0f")),
+    Column("compiled, KiB", figure("compiled_KiB_per_configuration", ".1f")),
+    Column("plain torch, KiB", figure("uncompiled_KiB_per_configuration", ".1f")),
+)
+GPU_COLUMNS = (
+    Column("device", figure("device")),
+    Column("batch", figure("batch")),
+    Column("millions a second", figure("per_second", ".2f", 1e-6)),
+)
+
+
+def tables(figures: dict[str, Any]) -> list[Rows]:
+    """Rates, then what else was measured."""
+    title = f"Thousands of energies with forces a second, batch {figures['batch']}, float32"
+    found = [
+        table(f"{title}, {figures['threads']} thread(s)", figures["systems"], COLUMNS),
+        table("Alanine dipeptide in ff96 + OBC1 by batch, compiled", figures["by_batch"], BATCH_COLUMNS),
+        table(
+            "The first energy in a new process, start of Python and imports included",
+            [figures["first_energy"]],
+            FIRST_COLUMNS,
+        ),
+    ]
+    if "memory" in figures:
+        found.append(table("Peak memory a configuration", [figures["memory"]], MEMORY_COLUMNS))
+    if "gpu" in figures:
+        found.append(table("On a GPU, alanine dipeptide in ff96 + OBC1", [figures["gpu"]], GPU_COLUMNS))
+    return found
+
+
+BENCHMARK = Benchmark(
+    "energies",
+    "Energies and forces",
+    "Energies with forces a second: the generated machine code, the same expressions in plain torch, and a "
+    "loop over one OpenMM context that sets positions and gets energy and forces.",
+    "python scripts/benchmarks/energies.py --quick --json",
+    tables,
+)
 PROBE_FIRST = """
 import time, torch
 from boltzgen.energies.compiler import compile_system
@@ -133,7 +203,7 @@ def rate_of(energy: Energy, x: torch.Tensor, seconds: float, repeats: int) -> fl
     return best_rate(lambda: energy.energy_and_gradient(x), x.shape[2], seconds, repeats)
 
 
-def measure_system(name: str, system: MolecularSystem, seconds: float, repeats: int) -> dict[str, object]:
+def measure_system(name: str, system: MolecularSystem, seconds: float, repeats: int) -> dict[str, Any]:
     x = thermal_positions(system, BATCH)
     compiled = compile_system(system.system, compiled=True)
     plain = compile_system(system.system, compiled=False)
@@ -141,23 +211,16 @@ def measure_system(name: str, system: MolecularSystem, seconds: float, repeats: 
     _, single = compiled.energy_and_gradient(x[:, :, :64])
     _, double = plain.energy_and_gradient(x[:, :, :64].double())
     error = (single.double() - double).norm(dim=(0, 1)) / double.norm(dim=(0, 1))
-    row: dict[str, object] = {
+    rate = rate_of(compiled, x, seconds, repeats)
+    return {
         "system": name,
         "n_atoms": x.shape[1],
-        "compiled_per_second": rate_of(compiled, x, seconds, repeats),
+        "compiled_per_second": rate,
         "uncompiled_per_second": rate_of(plain, x, seconds, repeats),
-        **{f"openmm_{platform.lower()}_per_second": rate for platform, rate in loops.items()},
+        **{f"openmm_{platform.lower()}_per_second": loop for platform, loop in loops.items()},
+        "ratio_to_openmm": rate / max(loops.values()),
         "float32_force_error_max": float(error.max()),
     }
-    row["ratio_to_openmm"] = row["compiled_per_second"] / max(loops.values())
-    rates = (row["compiled_per_second"], row["uncompiled_per_second"], loops["Reference"], loops["CPU"])
-    print(
-        f"{name:34s} {row['n_atoms']:4d}",
-        *(f"{rate / 1e3:10.2f}" for rate in rates),
-        f"{row['ratio_to_openmm']:7.0f} {row['float32_force_error_max']:9.1e}",
-        flush=True,
-    )
-    return row
 
 
 def probe(source: str, **environment: str) -> list[float]:
@@ -216,65 +279,45 @@ def on_gpu(system: MolecularSystem, batch: int = 65536, calls: int = 10) -> dict
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
-    parser.add_argument("--quick", action="store_true", help="fewer systems and repeats; a minute")
-    parser.add_argument(
-        "--molecules", type=Path, help="SMILES and name per line, in MMFF94, instead of the table"
-    )
+    parser = option_parser(BENCHMARK, __doc__, "fewer systems and repeats; a minute")
+    add_molecules_option(parser, "SMILES and name per line, in MMFF94, instead of the table")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     seconds, repeats = (0.2, 2) if arguments.quick else (0.5, 5)
-
-    chosen = SYSTEMS
-    if arguments.molecules:
-        listed = read_molecules(arguments.molecules)
-        chosen = {name: (smiles, "mmff94", None) for name, smiles in listed.items()}
-    if arguments.quick and not arguments.molecules:
-        chosen = dict(list(chosen.items())[:4])
-
-    print(
-        f"thousands of energies with forces a second, batch {BATCH}, {arguments.threads} thread(s), float32"
-    )
-    print(f"{'':34s}atoms   compiled uncompiled  Reference        CPU   ratio force err")
-    rows = []
-    for name, (spec, forcefield, solvent) in chosen.items():
+    recorder = Recorder(BENCHMARK, arguments.json, arguments.quick)
+    rows: list[dict[str, Any]] = []
+    for name, (spec, forcefield, solvent) in chosen_systems(arguments).items():
+        print(f"{name}: {spec}", flush=True)
         try:
             system = load_system(spec, forcefield, solvent)
         except InputError as error:
-            print(f"{name:34s} left out: {error}", flush=True)
+            print(f"left out: {error}", flush=True)
             continue
         rows.append(measure_system(name, system, seconds, repeats))
-    report: dict[str, object] = {"threads": arguments.threads, "batch": BATCH, "systems": rows}
-
+    report: dict[str, Any] = {"threads": arguments.threads, "batch": BATCH, "systems": rows}
     dipeptide = load_system("alanine-dipeptide")
     compiled = compile_system(dipeptide.system, compiled=True)
     sizes = (64, 1024, 4096) if arguments.quick else (64, 256, 1024, 4096, 16384)
-    report["by_batch"] = {
-        size: rate_of(compiled, thermal_positions(dipeptide, size), seconds, repeats) for size in sizes
-    }
-    rates = ", ".join(f"{size}: {rate / 1e3:.0f} k/s" for size, rate in report["by_batch"].items())
-    print(f"\nalanine dipeptide, ff96 + OBC1, by batch: {rates}")
-
-    report["first_energy"] = first = first_energy()
-    print(
-        f"first energy in a new process: {first['first_energy_cold_seconds']:.1f} s with nothing on disk "
-        f"(compiling {first['compilation_cold_seconds']:.2f} s), {first['first_energy_warm_seconds']:.1f} s "
-        f"afterwards for another molecule ({first['compilation_warm_seconds']:.2f} s)"
-    )
+    report["by_batch"] = [
+        {"batch": size, "per_second": rate_of(compiled, thermal_positions(dipeptide, size), seconds, repeats)}
+        for size in sizes
+    ]
+    report["first_energy"] = first_energy()
     if Path("/proc/self/clear_refs").exists():
-        report["memory"] = used = memory()
-        print(
-            f"peak memory at {used['n_atoms']:.0f} atoms, batch {BATCH}, in KiB a configuration: "
-            f"{used['compiled_KiB_per_configuration']:.1f} compiled, "
-            f"{used['uncompiled_KiB_per_configuration']:.1f} uncompiled"
-        )
+        report["memory"] = memory()
     if torch.cuda.is_available():
         report["gpu"] = {"device": torch.cuda.get_device_name(), **on_gpu(dipeptide)}
-        print(f"{report['gpu']['device']}: {report['gpu']['per_second'] / 1e6:.2f} M/s at batch 65536")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    recorder.keep(report)
+    BENCHMARK.show(report)
+
+
+def chosen_systems(arguments: argparse.Namespace) -> dict[str, tuple[str, str | None, str | None]]:
+    """Specification, force field and solvent by name."""
+    if arguments.molecules:
+        listed = read_molecules(arguments.molecules)
+        return {name: (smiles, "mmff94", None) for name, smiles in listed.items()}
+    return dict(list(SYSTEMS.items())[: 4 if arguments.quick else None])
 
 
 if __name__ == "__main__":

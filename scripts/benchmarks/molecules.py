@@ -1,7 +1,7 @@
 """Flexible molecules from their SMILES alone, beside replica exchange of the same wall time.
 
-    python scripts/benchmark_molecules.py [--molecules FILE.smi] [--names NAME ...] [--budget SECONDS]
-        [--samples 10000] [--reference-picoseconds 400] [--seed 0] [--json FILE] [--quick]
+    python scripts/benchmarks/molecules.py [--molecules FILE.smi] [--names NAME ...] [--budget SECONDS]
+        [--samples 10000] [--reference-picoseconds 400] [--seed 0] [--json [FILE]] [--quick]
 
 For each molecule (by default twelve of tests/molecules.smi with three soft torsions or more; MMFF94, vacuum,
 300 K): unclipped ESS share of the model's samples and after refinement, Pareto-k, conformers of at least 1 %
@@ -12,23 +12,30 @@ compared. The reference's sample size is that of its slowest torsion.
 """
 
 import argparse
-import json
-from pathlib import Path
 from typing import Any
 
-from molecule_list import read_molecules
-from rich.console import Console
-from rich.table import Table
+from harness import (
+    ROOT,
+    Benchmark,
+    Column,
+    Recorder,
+    add_molecules_option,
+    figure,
+    option_parser,
+    read_molecules,
+    table,
+)
 
 from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.evaluation.metrics import mode_coverage, torsion_distances
 from boltzgen.evaluation.modes import find_states
+from boltzgen.report.comparison import Rows
 from boltzgen.systems import load_system
 from boltzgen.workflows.config import SampleConfig, default_budget
 from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
 from boltzgen.workflows.sample import run_sample
 
-LIST = Path(__file__).parents[1] / "tests" / "molecules.smi"
+LIST = ROOT / "tests" / "molecules.smi"
 FLEXIBLE = (
     "alanine-dipeptide", "ibuprofen", "aspirin", "glycine-neutral", "methyl-phosphate", "triethylamine",
     "naproxen", "melatonin", "imipramine", "beta-glucose", "hydrochlorothiazide", "penicillin-G",
@@ -37,8 +44,45 @@ MOST_SECONDS = 600.0
 QUICK = ("glycine-neutral", "methyl-phosphate")
 
 
+COLUMNS = (
+    Column("molecule", figure("name")),
+    Column("atoms", figure("n_atoms")),
+    Column("seconds", figure("wall_seconds", ".0f")),
+    Column("evaluations", figure("n_energy_evaluations", ".2e")),
+    Column("ESS share of the model's samples", figure("model_ess_fraction", ".3f")),
+    Column("as delivered", figure("ess_fraction", ".3f")),
+    Column("Pareto-k", figure("pareto_k", ".2f")),
+    Column("conformers ≥ 1 %", lambda row: f"{row['n_conformers_reached']} of {row['n_conformers']}"),
+    Column("worst torsion TV", figure("worst_torsion_tv", ".3f")),
+    Column("its null value", figure("worst_torsion_tv_null", ".3f")),
+    Column("eff. samples/s", figure("effective_samples_per_second", ".1f")),
+    Column("replica exchange's", figure("reference_effective_samples_per_second", ".1f")),
+    Column("converged", lambda row: "yes" if row["converged"] else "no"),
+)
+FAILED_COLUMNS = (Column("molecule", figure("name")), Column("failure", figure("error")))
+
+
+def tables(figures: list[dict[str, Any]]) -> list[Rows]:
+    """What was measured, and what failed."""
+    failed = [row for row in figures if "error" in row]
+    found = [table("", [row for row in figures if "error" not in row], COLUMNS)]
+    return [*found, table("Failed", failed, FAILED_COLUMNS)] if failed else found
+
+
+BENCHMARK = Benchmark(
+    "molecules",
+    "Flexible molecules",
+    "`boltzgen sample` from the SMILES alone (MMFF94, vacuum, 300 K), beside batched replica exchange on the "
+    "same machine. Effective samples a second are those of the whole run, training included.",
+    "OMP_NUM_THREADS=1 python scripts/benchmarks/molecules.py --samples 50000 "
+    "--reference-picoseconds 200 --json",
+    tables,
+)
+
+
 def main() -> None:
     arguments = parse_arguments()
+    recorder = Recorder(BENCHMARK, arguments.json, arguments.quick)
     rows: list[dict[str, Any]] = []
     for name, smiles in chosen_molecules(arguments).items():
         print(f"{name}: {smiles}", flush=True)
@@ -46,15 +90,13 @@ def main() -> None:
             rows.append({"name": name, **benchmark(smiles, arguments)})
         except (InputError, NotConvergedError) as error:
             rows.append({"name": name, "smiles": smiles, "error": str(error)})
-        print(rows[-1], flush=True)
-        if arguments.json:
-            arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
-    print_table(rows)
+        recorder.keep(rows)
+    BENCHMARK.show(rows)
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--molecules", type=Path, help="SMILES and name per line; all of them are run")
+    parser = option_parser(BENCHMARK, __doc__, "two small molecules, 30 s each, 20 ps")
+    add_molecules_option(parser, "SMILES and name per line; all of them are run")
     parser.add_argument("--names", nargs="+", help="only these of the list")
     parser.add_argument(
         "--budget", type=float, help="wall seconds for each molecule; by default its own, at most 600"
@@ -62,8 +104,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--reference-picoseconds", type=float, default=400.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--quick", action="store_true", help="two small molecules, 30 s each, 20 ps")
     if parser.parse_args().quick:
         parser.set_defaults(budget=30.0, reference_picoseconds=20.0)
     return parser.parse_args()
@@ -125,30 +165,6 @@ def benchmark(smiles: str, arguments: argparse.Namespace) -> dict[str, Any]:
         "reference_converged": reference.metadata["converged"],
         "reference_warnings": reference.metadata["warnings"],
     }
-
-
-def print_table(rows: list[dict[str, Any]]) -> None:
-    console = Console(width=160)
-    table = Table(title="boltzgen sample beside replica exchange", title_justify="left")
-    for column in (
-        "molecule", "atoms", "seconds", "evaluations", "ESS share, model", "refined", "Pareto-k",
-        "conformers ≥ 1 %", "worst torsion TV (null)", "eff. samples/s", "replica exchange's", "converged",
-    ):  # fmt: skip
-        table.add_column(column, justify="right", no_wrap=column == "molecule")
-    for row in rows:
-        if "error" in row:
-            table.add_row(row["name"], row["error"])
-            continue
-        table.add_row(
-            row["name"], str(row["n_atoms"]), f"{row['wall_seconds']:.0f}",
-            f"{row['n_energy_evaluations']:.2e}", f"{row['model_ess_fraction']:.3f}",
-            f"{row['ess_fraction']:.3f}", f"{row['pareto_k']:.2f}",
-            f"{row['n_conformers_reached']} of {row['n_conformers']}",
-            f"{row['worst_torsion_tv']:.3f} ({row['worst_torsion_tv_null']:.3f})",
-            f"{row['effective_samples_per_second']:.1f}",
-            f"{row['reference_effective_samples_per_second']:.1f}", "yes" if row["converged"] else "no",
-        )  # fmt: skip
-    console.print(table)
 
 
 if __name__ == "__main__":

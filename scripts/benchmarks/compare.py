@@ -1,7 +1,7 @@
 """All generative models side by side, each with the same budget, against one replica-exchange reference.
 
-    python scripts/benchmark_compare.py [--molecules FILE.smi] [--models NAMES] [--budget SECONDS] [--seed 0]
-        [--pages FOLDER] [--json FILE] [--quick]
+    python scripts/benchmarks/compare.py [--molecules FILE.smi] [--models NAMES] [--budget SECONDS] [--seed 0]
+        [--pages FOLDER] [--json [FILE]] [--quick]
 
 For each molecule (by default butane and alanine dipeptide; MMFF94, vacuum, 300 K, one seed) what
 `boltzgen compare` prints: distances of every model to the reference beside their null values, what it cost,
@@ -13,41 +13,57 @@ import json
 from pathlib import Path
 from typing import Any
 
-from molecule_list import read_molecules
+from harness import Benchmark, Recorder, add_molecules_option, option_parser, read_molecules
 from rich.console import Console
 
 from boltzgen.ensemble_folder import summary_text
-from boltzgen.report.comparison import print_comparison
+from boltzgen.report.comparison import Rows, comparison_tables, print_comparison
 from boltzgen.training.config import TrainingConfig
 from boltzgen.workflows.compare import run_compare
 from boltzgen.workflows.contestants import CompareConfig
 
 MOLECULES = {"butane": "CCCC", "alanine dipeptide": "CC(=O)N[C@@H](C)C(=O)NC"}
-QUICK = {"n_samples": 2000, "reference_picoseconds": 20.0}
+SAMPLES, QUICK_SAMPLES = 10_000, 2000
+REFERENCE_PICOSECONDS, QUICK_PICOSECONDS = 200.0, 20.0
 QUICK_STEPS = 100
+
+
+def tables(figures: list[dict[str, Any]]) -> list[Rows]:
+    """The tables of every molecule, without standard errors."""
+    return [
+        rows._replace(title=f"{molecule['name']}. {rows.title}")
+        for molecule in figures
+        for rows in comparison_tables(molecule, errors=False)
+    ]
+
+
+BENCHMARK = Benchmark(
+    "compare",
+    "Models side by side",
+    "Every model with the same frames and the same training time, measured against one replica-exchange "
+    "reference. The null value of a distance is the one between two halves of the reference.",
+    "python scripts/benchmarks/compare.py --json",
+    tables,
+)
 
 
 def main() -> None:
     arguments = parse_arguments()
-    rows = []
+    recorder = Recorder(BENCHMARK, arguments.json, arguments.quick)
+    figures = []
     for name, smiles in molecules(arguments).items():
         print(f"{name}: {smiles}", flush=True)
-        rows.append({"name": name, **compared(name, smiles, arguments)})
-        if arguments.json:
-            arguments.json.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+        figures.append({"name": name, **compared(name, smiles, arguments)})
+        recorder.keep(figures)
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--molecules", type=Path, help="SMILES and name per line")
+    parser = option_parser(BENCHMARK, __doc__, "butane, 100 steps of training, a short reference")
+    add_molecules_option(parser)
     parser.add_argument("--models", help="names with commas between them, by default all")
     parser.add_argument("--budget", type=float, help="seconds of training of each model")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
     parser.add_argument("--pages", type=Path, help="folder for a page of each molecule")
-    parser.add_argument(
-        "--quick", action="store_true", help="butane, 100 steps of training, a short reference"
-    )
     return parser.parse_args()
 
 
@@ -65,7 +81,8 @@ def compared(name: str, smiles: str, arguments: argparse.Namespace) -> dict[str,
         seed=arguments.seed,
         budget_seconds=arguments.budget,
         training=TrainingConfig(max_steps=steps),
-        **(QUICK if arguments.quick else {}),
+        n_samples=QUICK_SAMPLES if arguments.quick else SAMPLES,
+        reference_picoseconds=QUICK_PICOSECONDS if arguments.quick else REFERENCE_PICOSECONDS,
     )
     folder = None if arguments.pages is None else arguments.pages / name.replace(" ", "-")
     summary = json.loads(summary_text(run_compare(config, folder).summary()))

@@ -1,7 +1,7 @@
 """What `boltzgen sample` delivers with default budgets, beside plain OpenMM Langevin of the same wall time.
 
-    python scripts/benchmark_sample.py [--molecules FILE.smi] [--samples 100000] [--without-openmm]
-        [--seed 0] [--json FILE] [--quick]
+    python scripts/benchmarks/sample.py [--molecules FILE.smi] [--samples 100000] [--without-openmm]
+        [--seed 0] [--json [FILE]] [--quick]
 
 For each molecule (by default butane, alanine dipeptide and ibuprofen; MMFF94, vacuum, 300 K, one seed):
 unclipped ESS of the samples as the model makes them (no refinement), effective samples per second (training
@@ -12,26 +12,33 @@ variation stands beside its null value, the distance between two halves of the r
 """
 
 import argparse
-import json
 import math
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openmm
 import torch
-from molecule_list import read_molecules
+from harness import (
+    Benchmark,
+    Column,
+    Recorder,
+    Row,
+    add_molecules_option,
+    figure,
+    option_parser,
+    read_molecules,
+    table,
+)
 from openmm import unit
-from pymbar import timeseries
-from rich.console import Console
-from rich.table import Table
 
 from boltzgen.ensemble import Ensemble
 from boltzgen.evaluation.metrics import torsion_distances
 from boltzgen.evaluation.modes import conformer_table, found_conformers
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
+from boltzgen.report.comparison import Rows
 from boltzgen.sampling.importance import Estimate
 from boltzgen.sampling.tempering import ladder_estimate
 from boltzgen.systems import MolecularSystem, load_system
@@ -48,26 +55,93 @@ MOLECULES = {
 LEAST_POPULATION = 0.01
 
 
+def with_error(key: str, form: str, scale: float = 1.0) -> Callable[[Row], str]:
+    """The cell "value ± standard error"."""
+
+    def cell(row: Row) -> str:
+        return f"{format(row[key] * scale, form)} ± {format(row[key + '_stderr'] * scale, form)}"
+
+    return cell
+
+
+def worst_population(row: Row) -> str:
+    """The largest |z| of a conformer's population."""
+    found = [population["z"] for population in row["populations"]]
+    return format(max(found, key=abs), "+.1f") if found else ""
+
+
+def worst_torsion(row: Row) -> str:
+    """The largest total variation of a torsion from the reference, and its null value."""
+    if not row["torsions"]:
+        return ""
+    worst = max(row["torsions"], key=lambda torsion: torsion["total_variation"])
+    return f"{worst['total_variation']:.3f} ({worst['null']:.3f})"
+
+
+COLUMNS = (
+    Column("molecule", figure("name")),
+    Column("atoms", figure("n_atoms")),
+    Column("seconds", figure("wall_seconds", ".0f")),
+    Column("ESS share, unclipped", figure("ess_fraction", ".3f")),
+    Column("Pareto-k", figure("pareto_k", ".2f")),
+    Column("log Z", with_error("log_Z", ".3f")),
+    Column("⟨U⟩ z", figure("mean_energy_z", "+.1f")),
+    Column("worst population z", worst_population),
+    Column("worst torsion TV (null)", worst_torsion),
+    Column("eff. samples/s, training included", figure("effective_samples_per_second", ".0f")),
+    Column("OpenMM Langevin's", figure("openmm_effective_samples_per_second", ".2f")),
+)
+POPULATION_COLUMNS = (
+    Column("molecule", figure("name")),
+    Column("conformer", figure("states")),
+    Column("population, %", with_error("population", ".1f", 100)),
+    Column("replica exchange, %", with_error("reference", ".1f", 100)),
+    Column("z", figure("z", "+.1f")),
+)
+
+
+def tables(figures: list[dict[str, Any]]) -> list[Rows]:
+    """Efficiency and agreement, then the populations of conformers."""
+    populations = [
+        {"name": row["name"], **population, "population_stderr": population["stderr"]}
+        for row in figures
+        for population in row["populations"]
+    ]
+    return [
+        table("", figures, COLUMNS),
+        table("Populations of conformers above 1 %", populations, POPULATION_COLUMNS),
+    ]
+
+
+BENCHMARK = Benchmark(
+    "sample",
+    "Default runs",
+    "`boltzgen sample` with its default budget (MMFF94, vacuum, 300 K, samples as the model makes them), "
+    "beside one OpenMM Langevin trajectory given as many seconds of a core. z: standard errors from batched "
+    "replica exchange.",
+    "OMP_NUM_THREADS=1 python scripts/benchmarks/sample.py --json",
+    tables,
+)
+
+
 def main() -> None:
     arguments = parse_arguments()
     molecules = read_molecules(arguments.molecules) if arguments.molecules else MOLECULES
-    rows = []
+    recorder = Recorder(BENCHMARK, arguments.json, arguments.quick)
+    rows: list[dict[str, Any]] = []
     for name, smiles in molecules.items():
         print(f"{name}: {smiles}", flush=True)
         rows.append({"name": name, **benchmark(smiles, arguments)})
-        if arguments.json:
-            arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
-    print_tables(rows)
+        recorder.keep(rows)
+    BENCHMARK.show(rows)
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--molecules", type=Path, help="SMILES and name per line")
+    parser = option_parser(BENCHMARK, __doc__, "a sixth of the budgets, a shorter reference")
+    add_molecules_option(parser)
     parser.add_argument("--samples", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--without-openmm", action="store_true", help="leave the OpenMM trajectory out")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--quick", action="store_true", help="a sixth of the budgets, a shorter reference")
     return parser.parse_args()
 
 
@@ -111,6 +185,8 @@ def benchmark(smiles: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def openmm_langevin(system: MolecularSystem, seconds: float) -> dict[str, Any]:
     """One LangevinMiddle trajectory (1 fs) of ``seconds`` of a core; and its independent frames."""
+    from pymbar import timeseries  # prints advice when it is imported
+
     integrator = openmm.LangevinMiddleIntegrator(300 * unit.kelvin, 1 / unit.picosecond, 0.001)
     integrator.setRandomNumberSeed(1)
     context = openmm.Context(system.system, integrator, openmm.Platform.getPlatformByName("Reference"))
@@ -179,37 +255,6 @@ def agreement(ensemble: Ensemble, reference: Reference) -> dict[str, Any]:
             for name, distance in torsions.items()
         ],
     }
-
-
-def print_tables(rows: list[dict[str, Any]]) -> None:
-    console = Console(width=140)
-    table = Table(title="boltzgen sample, default budgets", title_justify="left")
-    for column in (
-        "molecule", "atoms", "seconds", "ESS share", "Pareto-k", "log Z", "⟨U⟩ z", "worst population z",
-        "worst torsion TV (null)", "eff. samples/s", "OpenMM eff. samples/s",
-    ):  # fmt: skip
-        table.add_column(column, justify="right")
-    for row in rows:
-        worst = max(row["populations"], key=lambda p: abs(p["z"]), default={"z": 0.0})
-        torsion = max(
-            row["torsions"], key=lambda t: t["total_variation"], default={"total_variation": 0.0, "null": 0.0}
-        )
-        table.add_row(
-            row["name"], str(row["n_atoms"]), f"{row['wall_seconds']:.0f}", f"{row['ess_fraction']:.3f}",
-            f"{row['pareto_k']:.2f}", f"{row['log_Z']:.3f} ± {row['log_Z_stderr']:.3f}",
-            f"{row['mean_energy_z']:.1f}", f"{worst['z']:.1f}",
-            f"{torsion['total_variation']:.3f} ({torsion['null']:.3f})",
-            f"{row['effective_samples_per_second']:.0f}",
-            "" if row["openmm"] is None else f"{row['openmm_effective_samples_per_second']:.2f}",
-        )  # fmt: skip
-    console.print(table)
-    for row in rows:
-        console.print(f"{row['name']}: populations above 1 % (ours, replica exchange, z)")
-        for p in row["populations"]:
-            console.print(
-                f"  {p['states']:<50} {100 * p['population']:5.1f} ± {100 * p['stderr']:.1f} %"
-                f"   {100 * p['reference']:5.1f} ± {100 * p['reference_stderr']:.1f} %   {p['z']:+.1f}"
-            )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,44 @@
+"""BENCHMARKS.md holds what the records say, and nothing else."""
+
+import json
+import shlex
+
+import pytest
+
+from tests.benchmarks.conftest import FOLDER
+
+SHARED = {"harness", "reference_frames", "write_tables"}
+
+
+@pytest.fixture
+def writer(script):
+    return script("write_tables")
+
+
+def test_the_page_is_up_to_date(writer):
+    assert writer.PAGE.read_text(encoding="utf-8") == writer.page()
+
+
+def test_every_benchmark_is_on_the_page(writer):
+    assert {benchmark.name for benchmark in writer.BENCHMARKS} == {
+        p.stem for p in FOLDER.glob("*.py")
+    } - SHARED
+
+
+def test_every_record_belongs_to_a_benchmark(writer):
+    names = {benchmark.name for benchmark in writer.BENCHMARKS}
+    for path in writer.RECORDS.glob("*.json"):
+        assert path.stem in names
+        record = json.loads(path.read_text(encoding="utf-8"))
+        assert record["benchmark"] == path.stem
+        assert not record["commit"].endswith("-changed"), "a record is of a commit that everybody has"
+
+
+def test_without_a_record_the_command_stands_there(writer, tmp_path):
+    text = writer.page(tmp_path)
+    assert text.count("Not yet measured with version") == len(writer.BENCHMARKS)
+    for benchmark in writer.BENCHMARKS:
+        assert f"`{benchmark.command}`" in text
+        words = shlex.split(benchmark.command)
+        assert f"scripts/benchmarks/{benchmark.name}.py" in words
+        assert "--json" in words
