@@ -112,13 +112,15 @@ def refine(
         chosen = _chosen(plain, densities, n, target_share, generator, end)
         wanted = _wanted(target_share)
         n_proposals = n * min(chosen.ratio_for(wanted), max(RESERVE * _most_ratio(chosen, n, end), 1.0))
-        z, log_weights, every = _thinned(chosen.particles, n, n_proposals, generator, end, progress)
+        z, log_weights, every = _thinned(
+            chosen.particles, n, n_proposals, target_share, generator, end, progress
+        )
         positions, u = _decoded(densities, z, generator)
     if not bool((every > -math.inf).any()):
         raise NotConvergedError(
             f"None of {len(every)} samples has a finite energy: the model has learnt nothing; train longer."
         )
-    share = effective_sample_size(log_weights) / n
+    share = effective_share(log_weights, n)
     acceptances = chosen.particles.acceptances
     info = RefinementInfo(
         densities.evaluations,
@@ -133,6 +135,11 @@ def refine(
         n, n * share, clipped_effective_sample_size(log_weights), pareto_k(every), log_mean_weight(every)
     )
     return RefinedSamples(positions, u, log_weights, weight_statistics, info)
+
+
+def effective_share(log_weights: Float[Tensor, " samples"], n: int) -> float:
+    """Kish's effective sample size of the weights as a share of ``n``; 0 where no sample has any weight."""
+    return effective_sample_size(log_weights) / n if bool((log_weights > -math.inf).any()) else 0.0
 
 
 def _wanted(target_share: float) -> float:
@@ -190,27 +197,35 @@ def _thinned(
     particles: WeightedLatents,
     n: int,
     n_proposals: float,
+    target_share: float,
     generator: torch.Generator,
     end: float,
     progress: Callable[[float], None],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """``n`` particles and log weights out of about ``n_proposals``, and the log weights of all of these.
+    """``n`` particles and log weights out of many proposals, and the log weights of all of these.
 
-    They are thinned as they come. At least ``n`` are proposed, more only until ``end``.
+    They are thinned as they come. At least ``n`` are proposed, and more only until ``end``: the planned
+    ``n_proposals``, and beyond these as many as it takes until ``target_share`` of the ``n`` are effective. A
+    pilot sees less of the weights' tail than the proposals do, so that the plan alone may fall short.
     """
     z, log_weights = particles.densities.sample(0, generator), torch.empty(0, dtype=torch.float64)
     log_weights = log_weights.to(z.device)
     every: list[Tensor] = []
     proposed = 0
-    while proposed < n or (proposed < n_proposals and monotonic() < end):
-        size = min(CHUNK, max(n, math.ceil(n_proposals)) - proposed)
+    planned = max(n, math.ceil(n_proposals))
+
+    def falls_short() -> bool:
+        return proposed < planned or effective_share(log_weights, n) < target_share
+
+    while proposed < n or (monotonic() < end and falls_short()):
+        size = min(CHUNK, planned - proposed) if proposed < planned else CHUNK
         more, more_weights = particles.draw(size, generator)
         every.append(more_weights)
         proposed += size
         z, log_weights = torch.cat((z, more)), torch.cat((log_weights, more_weights))
         kept, log_weights = thin(log_weights, n, generator)
         z = z[kept]
-        progress(min(proposed / max(n, n_proposals), 1.0))
+        progress(min(proposed / planned, 1.0))
     return z, log_weights + math.log(n / proposed), torch.cat(every)
 
 

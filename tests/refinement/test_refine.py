@@ -136,3 +136,16 @@ def test_a_model_without_any_weight_is_told(model, monkeypatch):
     monkeypatch.setattr(ToyCoordinates, "contains", lambda self, x: torch.zeros(len(x), dtype=torch.bool))
     with pytest.raises(NotConvergedError, match="learnt nothing"):
         refine(model, ToyTarget(1.0, 0.3), 50, torch.Generator().manual_seed(6), seconds=1e-3)
+
+
+def test_a_plan_from_a_pilot_that_saw_no_tail_goes_on_until_the_share_is_reached(model, clock, monkeypatch):
+    """A pilot that believes every sample equally good plans no more proposals than samples."""
+    target, generator = ToyTarget(1.0, 0.3), torch.Generator().manual_seed(7)
+    clock(target)
+    monkeypatch.setattr("boltzgen.refinement.refine.Pilot.ratio_for", lambda self, share: 1.0)
+    monkeypatch.setattr("boltzgen.refinement.refine.CHUNK", 500)
+    refined = refine(model, target, 600, generator, seconds=1e4)
+    assert refined.info.proposals > 600
+    assert refined.info.share_after >= 0.5
+    assert refined.info.seconds < 1e3  # it stops once the share is there
+    require_right(refined, target)
