@@ -1,5 +1,15 @@
-"""Generated machine code: what every kernel has in common, and how its source becomes a loaded library.
+"""Generated code: expression graphs, their derivatives, the printers, and what turns source into libraries.
 
-language   C++ types, constants and vectorised mathematics that each kernel starts with.
-library    Sources compiled once on a machine, kept on disk by a hash of their content, and loaded.
+operators       The one table of operators: value, derivative, torch form, C++ form.
+graphs          Expression graphs with shared nodes, simplified as they are built.
+derivatives     Exact derivatives of graphs, as graphs.
+tables          Tabulated functions, the operator that has data of its own.
+torch_printer   Graphs as a Python function of tensors.
+cpp_printer     Graphs as C++ statements; cpp_tables prints tabulated functions.
+cpp_prelude     Types, constants and vectorised mathematics that each C++ kernel starts with.
+library         C++ sources compiled once on a machine, kept on disk and loaded.
+
+To add an operator, add a row to ``operators.OPERATORS``. To add a target such as CUDA, write a prelude that
+defines the names which the C++ forms use, and a backend (``boltzgen.energies.backends``) that wraps the
+printed statements in the loops of that target.
 """

@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 
 import openmm
 
-from boltzgen.energies import bonded, custom, nonbonded, solvation, tabulated
-from boltzgen.energies.bridge import BridgeTerm
+from boltzgen.energies.bridge.term import BridgeTerm
 from boltzgen.energies.energy import Energy
-from boltzgen.energies.term import Term
+from boltzgen.energies.readers import bonded, custom, nonbonded, solvation, tabulated
+from boltzgen.energies.terms.term import Term
 from boltzgen.errors import InputError
 
 _Reader = Callable[..., Sequence[Term]]

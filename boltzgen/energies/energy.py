@@ -12,27 +12,45 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from boltzgen.codegen.language import SCALARS
-from boltzgen.codegen.library import can_compile, find_compiler
-from boltzgen.energies.native import NativeEnergy
+from boltzgen.codegen.library import find_compiler
+from boltzgen.energies.backends.backend import Backend, Evaluator, finite
+from boltzgen.energies.backends.cpp_backend import CppBackend
+from boltzgen.energies.backends.torch_backend import TorchBackend
 from boltzgen.energies.storage import read_terms, term_from_state, term_state, write_terms
-from boltzgen.energies.term import NativeTerm, Term
+from boltzgen.energies.terms.term import EvaluatedTerm, GraphTerm, Term
 from boltzgen.errors import EvaluationError, InputError
+
+_TORCH = TorchBackend()
 
 
 class Energy(torch.nn.Module):
-    """Potential energy in kJ/mol of positions [3, atoms, batch] in nm.
+    """Potential energy of a molecule, for a batch of conformations.
 
-    It computes in the precision and on the device of the positions. A conformation whose energy or gradient
-    is not finite (coincident atoms, NaN or infinite positions) has energy +inf and gradient zero.
-    Raises InputError for terms of other atoms than the ``n_atoms``.
+    It computes in the precision and on the device of the positions, so that it follows a model that is moved
+    or converted; what it holds on a device is made there at the first use. A conformation whose energy or
+    gradient is not finite (coincident atoms, NaN or infinite positions) has energy +inf and gradient zero.
+
+    Parameters
+    ----------
+    n_atoms
+        Number of atoms.
+    terms
+        What the energy is a sum of. Terms must not be changed afterwards.
+    compiled
+        ``"auto"`` uses machine code on the CPU where there is a C++ compiler, else torch operations; True
+        insists on a compiler; False never uses one.
+
+    Raises
+    ------
+    InputError
+        For terms of other atoms than these, and where a compiler is insisted on and there is none.
     """
 
     def __init__(self, n_atoms: int, terms: Sequence[Term], compiled: str | bool = "auto") -> None:
         super().__init__()
         self.n_atoms = n_atoms
         for term in terms:
-            if isinstance(term, NativeTerm):
+            if isinstance(term, GraphTerm):
                 term.check_atoms(n_atoms)
         self.terms = _with_unique_names(terms)
         if compiled not in ("auto", True, False):
@@ -42,24 +60,27 @@ class Energy(torch.nn.Module):
                 "no C++ compiler found (CXX, c++, g++, clang++): install one or use compiled=False"
             )
         self.compiled = compiled
-        self._native: dict[torch.dtype, NativeEnergy] = {}
+        self._backends: list[Backend] = [_TORCH]
+        if compiled is not False:
+            self._backends.insert(0, CppBackend(insisted=compiled is True))
+        self._evaluators: dict[tuple[torch.dtype, torch.device], Evaluator] = {}
 
     def __reduce__(self) -> tuple:
         # compiled code and its memory belong to one process: a copy makes its own
         return _from_states, (self.n_atoms, [term_state(t) for t in self.terms.values()], self.compiled)
 
     def save(self, path: str | os.PathLike) -> None:
-        """One file that ``load`` reads with torch alone: expressions and numbers, no code."""
+        """Write a file that ``load`` reads with torch alone: expressions and numbers, no code."""
         write_terms(path, self.n_atoms, self.terms.values())
 
     @classmethod
     def load(cls, path: str | os.PathLike, compiled: str | bool = "auto") -> Energy:
-        """The energy saved in ``path``. Raises InputError where it is not one."""
+        """Read the energy saved in ``path``. Raises InputError where it is not one."""
         n_atoms, terms = read_terms(path)
         return cls(n_atoms, terms, compiled)
 
     def forward(self, x: Float[Tensor, "3 atoms batch"]) -> Float[Tensor, " batch"]:
-        """Energies in kJ/mol; differentiable once."""
+        """Energies in kJ/mol of positions in nm; differentiable once."""
         return _EnergyFunction.apply(x, self)
 
     @torch.no_grad()
@@ -75,39 +96,50 @@ class Energy(torch.nn.Module):
                 f"positions of shape {tuple(x.shape)} given to an energy of {self.n_atoms} atoms; "
                 f"it takes [3, {self.n_atoms}, batch] in nm"
             )
-        native = self._machine_code(x)
-        if native is None:
-            energy, gradient, terms = x.new_zeros(x.shape[2]), torch.zeros_like(x), list(self.terms.values())
-        else:
-            energy, gradient = native(x)
-            terms = [term for term in self.terms.values() if not isinstance(term, NativeTerm)]
-        for term in terms:
+        energy, gradient = self._evaluator(x)(x)
+        others = [term for term in self.terms.values() if isinstance(term, EvaluatedTerm)]
+        for term in others:
             e, g = term.energy_and_gradient(x)
             energy += e
             gradient += g
-        return _finite(x, energy, gradient) if terms else (energy, gradient)
-
-    def _machine_code(self, x: Tensor) -> NativeEnergy | None:
-        """The terms as machine code for these positions; None where it cannot be had or is not wanted."""
-        if x.device.type != "cpu" or x.dtype not in SCALARS or not x.shape[2] or self.compiled is False:
-            return None
-        if self.compiled == "auto" and not can_compile():
-            return None
-        if x.dtype not in self._native:
-            native = [term for term in self.terms.values() if isinstance(term, NativeTerm)]
-            try:
-                self._native[x.dtype] = NativeEnergy(native, self.n_atoms, x.dtype)
-            except EvaluationError as error:
-                if self.compiled is True:
-                    raise
-                self.compiled = False
-                warnings.warn(f"energies run uncompiled, ten times slower: {error}", stacklevel=2)
-        return self._native.get(x.dtype)
+        return finite(x, energy, gradient) if others else (energy, gradient)
 
     @torch.no_grad()
     def term_energies(self, x: Float[Tensor, "3 atoms batch"]) -> dict[str, Float[Tensor, " batch"]]:
         """Energy of each force by name, kJ/mol, exactly as computed (NaN stays NaN)."""
-        return {name: term.energy_and_gradient(x)[0] for name, term in self.terms.items()}
+        return {name: self._of_term(term, x)(x)[0] for name, term in self.terms.items()}
+
+    def _of_term(self, term: Term, x: Tensor) -> Evaluator:
+        if isinstance(term, EvaluatedTerm):
+            return term.energy_and_gradient
+        return _TORCH.evaluator(_graph_term(term), x.dtype, x.device)
+
+    def _evaluator(self, x: Tensor) -> Evaluator:
+        """The sum of the graph terms by the first backend that serves these positions."""
+        key = (x.dtype, x.device)
+        if key not in self._evaluators:
+            self._evaluators[key] = self._built(x)
+        return self._evaluators[key]
+
+    def _built(self, x: Tensor) -> Evaluator:
+        terms = [_graph_term(term) for term in self.terms.values() if not isinstance(term, EvaluatedTerm)]
+        for backend in [backend for backend in self._backends if backend.serves(x)]:
+            try:
+                return backend.build(terms, self.n_atoms, x.dtype, x.device)
+            except EvaluationError as error:
+                if self.compiled is True or backend is _TORCH:
+                    raise
+                self._backends = [_TORCH]
+                warnings.warn(f"energies run uncompiled, ten times slower: {error}", stacklevel=2)
+        raise InputError(
+            f"positions of type {x.dtype} given to an energy; they must be floating-point numbers"
+        )
+
+
+def _graph_term(term: Term) -> GraphTerm:
+    if isinstance(term, GraphTerm):
+        return term
+    raise InputError(f"{term.name}: a term of class {type(term).__name__} is not one that can be evaluated")
 
 
 def _from_states(n_atoms: int, states: Sequence[dict[str, Any]], compiled: str | bool) -> Energy:
@@ -122,13 +154,6 @@ def _with_unique_names(terms: Sequence[Term]) -> dict[str, Term]:
             name, copy = f"{term.name} {copy}", copy + 1
         named[name] = term
     return named
-
-
-def _finite(x: Tensor, energy: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    sound = torch.isfinite(energy) & (torch.isfinite(gradient) & torch.isfinite(x)).all(dim=1).all(dim=0)
-    if sound.all():
-        return energy, gradient
-    return energy.masked_fill(~sound, torch.inf), gradient.masked_fill(~sound, 0.0)
 
 
 class _EnergyFunction(torch.autograd.Function):

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from boltzgen.energies.born import BornTerm
-from boltzgen.energies.bridge import BridgeTerm
-from boltzgen.energies.cluster import ClusterTerm
-from boltzgen.energies.tables import Table
-from boltzgen.energies.term import Term
+from boltzgen.codegen.tables import Table
+from boltzgen.energies.bridge.term import BridgeTerm
+from boltzgen.energies.terms.born import BornTerm
+from boltzgen.energies.terms.cluster import ClusterTerm
+from boltzgen.energies.terms.term import Term
 from boltzgen.errors import InputError
 from boltzgen.openmm_xml import without_code
 

@@ -7,7 +7,7 @@ import math
 
 import torch
 
-from boltzgen.codegen.language import prelude
+from boltzgen.codegen.cpp_prelude import prelude
 from boltzgen.flows.conditioners import MAX_LOG_SCALE
 
 _BODY = r"""

@@ -16,7 +16,7 @@ from functools import cache, wraps
 import torch
 from torch import Tensor
 
-from boltzgen.codegen.language import SCALARS
+from boltzgen.codegen.cpp_prelude import SCALARS
 from boltzgen.codegen.library import can_compile, load_libraries
 from boltzgen.errors import EvaluationError
 from boltzgen.flows.conditioners import Conditioner, TorsionFeatures

@@ -6,7 +6,7 @@ can do unused for such sizes on some processors. Other processors are left to th
 
 import torch
 
-from boltzgen.codegen.language import prelude
+from boltzgen.codegen.cpp_prelude import prelude
 
 _BODY = r"""
 #ifdef __AVX512F__

@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from boltzgen.codegen.language import prelude
+from boltzgen.codegen.cpp_prelude import prelude
 from boltzgen.flows.splines import MIN_BIN, MIN_SLOPE, SLOPE_OFFSET
 
 _BODY = r"""

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from boltzgen.energies.bridge import BridgeTerm
+from boltzgen.energies.bridge.term import BridgeTerm
 from boltzgen.errors import EvaluationError, InputError
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.cores import usable_cores

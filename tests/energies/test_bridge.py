@@ -11,8 +11,9 @@ import openmm
 import pytest
 import torch
 
-from boltzgen.energies import Energy, worker_process
-from boltzgen.energies.bridge import BridgeTerm, _Pool
+from boltzgen.energies import Energy
+from boltzgen.energies.bridge import process as worker_process
+from boltzgen.energies.bridge.term import BridgeTerm, _Pool
 from boltzgen.energies.compiler import compile_system
 from boltzgen.errors import EvaluationError, InputError
 

@@ -10,6 +10,7 @@ import torch
 
 from boltzgen.energies import BoltzmannTarget, Energy
 from boltzgen.energies import energy as energy_module
+from boltzgen.energies.backends import cpp_backend
 from boltzgen.energies.compiler import compile_system
 from boltzgen.errors import EvaluationError, InputError
 from boltzgen.units import GAS_CONSTANT
@@ -137,7 +138,7 @@ def test_term_energies_add_up_under_unique_names():
 
 def test_without_a_compiler_torch_serves(monkeypatch):
     monkeypatch.setattr(energy_module, "find_compiler", lambda: None)
-    monkeypatch.setattr(energy_module, "can_compile", lambda: True)
+    monkeypatch.setattr(cpp_backend, "can_compile", lambda: False)
     energy = compile_system(forces.system_with(forces.nonbonded))
     assert bool(torch.isfinite(energy(batch_last(positions(2)))).all())
     with pytest.raises(InputError, match="compiler"):
@@ -148,8 +149,8 @@ def test_a_compiler_that_fails_is_said_once_and_torch_serves(monkeypatch):
     def broken(*_):
         raise EvaluationError("no space left")
 
-    monkeypatch.setattr(energy_module, "NativeEnergy", broken)
-    monkeypatch.setattr(energy_module, "can_compile", lambda: True)
+    monkeypatch.setattr(cpp_backend, "CppEnergy", broken)
+    monkeypatch.setattr(cpp_backend, "can_compile", lambda: True)
     energy = compile_system(forces.system_with(forces.nonbonded))
     x = batch_last(positions(2))
     with pytest.warns(UserWarning, match="no space left"):

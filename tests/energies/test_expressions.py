@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boltzgen.energies.algebra import constant, topological, variable
+from boltzgen.codegen.derivatives import gradient
+from boltzgen.codegen.graphs import constant, topological, variable
+from boltzgen.codegen.torch_printer import torch_function
 from boltzgen.energies.compiler import compile_system
-from boltzgen.energies.derivatives import gradient
-from boltzgen.energies.expressions import Scope, parse
-from boltzgen.energies.torch_code import torch_function
+from boltzgen.energies.language.expressions import Scope, parse
 from boltzgen.errors import InputError
 
 from .oracle import assert_equal_to_openmm

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boltzgen.energies.worker_process import WorkerProcess
+from boltzgen.energies.bridge.process import WorkerProcess
 from boltzgen.errors import EvaluationError
 
 _CHUNKS_PER_WORKER = 4  # so that a worker on a busy core does not hold up the others

@@ -1,4 +1,4 @@
-"""Expression graphs printed as C++: one kernel a term, sixteen conformations side by side in registers.
+"""C++ kernels of an energy: one a term, sixteen conformations side by side in registers.
 
 Positions and gradients of a block of conformations stand in the core's cache as [atom][axis][lane]; a kernel
 walks over its clusters and adds energy and gradient of all lanes at once. Nothing intermediate is stored.
@@ -6,30 +6,12 @@ walks over its clusters and adds energy and gradient of all lanes at once. Nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-
 import torch
 
-from boltzgen.codegen.language import prelude
-from boltzgen.energies.algebra import ZERO, Node, topological
-from boltzgen.energies.tables import Table, pack, table_source
-from boltzgen.energies.torch_code import SMALLEST_DIVISOR
-
-_TEMPLATES = {
-    "add": "{} + {}",
-    "sub": "{} - {}",
-    "mul": "{} * {}",
-    "div": "{} / {}",
-    "neg": "-{}",
-    "pow": "pow_({}, {})",
-    "norm": "sqrt_({})",
-    "guard": f"max_({{}}, T({SMALLEST_DIVISOR!r}))",
-    "step": "({} >= T(0) ? T(1) : T(0))",
-    "delta": "({} == T(0) ? T(1) : T(0))",
-    "select": "({} != T(0) ? {} : {})",
-}
-
+from boltzgen.codegen.cpp_prelude import prelude
+from boltzgen.codegen.cpp_printer import TableFunctions, indented, statements
+from boltzgen.codegen.graphs import ZERO
+from boltzgen.energies.terms.cluster import ClusterTerm
 
 # It returns 1 where there is no memory.
 KERNEL_HEAD = """extern "C" int run(
@@ -108,78 +90,12 @@ extern "C" int evaluate(const Kernel* kernels, int64_t n_kernels, int64_t n_atom
     )
 
 
-class TableFunctions:
-    """C++ functions for the tabulated functions that a kernel's graphs call."""
-
-    def __init__(self, tables: Mapping[str, Table]) -> None:
-        self.tables = tables
-        self.offsets = pack(tables)[1]
-        self.sources: dict[str, str] = {}
-
-    def call(self, n: Node, arguments: Sequence[str]) -> str:
-        """C++ that evaluates a table node."""
-        name, orders = n.value  # type: ignore[misc, str-unpack]
-        function = f"table{self.offsets[name]}_{''.join(map(str, orders))}"
-        if function not in self.sources:
-            self.sources[function] = table_source(self.tables[name], function, self.offsets[name], orders)  # type: ignore[arg-type]
-        return f"{function}(k->tables, {', '.join(arguments)})"
-
-
-@dataclass(frozen=True)
-class Statements:
-    """Straight-line C++: what is the same for every lane, what is not, and the names of the outputs."""
-
-    uniform: list[str]
-    lanes: list[str]
-    outputs: list[str]
-
-
-def statements(
-    outputs: Sequence[Node], names: Mapping[str, str], tables: TableFunctions, prefix: str = "v"
-) -> Statements:
-    """Assignments that compute the outputs from C++ names of the variables.
-
-    What depends on parameters alone is computed once for all lanes.
-    """
-    known: dict[int, str] = {}
-    varying: set[int] = set()
-    uniform, lanes = [], []
-    for n in topological(outputs):
-        if n.op == "variable":
-            known[id(n)] = names[str(n.value)]
-            if not str(n.value).startswith("parameter"):
-                varying.add(id(n))
-        elif n.op == "constant":
-            known[id(n)] = f"T({n.value!r})"
-        else:
-            arguments = [known[id(a)] for a in n.args]
-            known[id(n)] = f"{prefix}{len(known)}"
-            if n.op == "table":
-                value = tables.call(n, arguments)
-            else:
-                function = "fabs" if n.op == "abs" else n.op
-                template = _TEMPLATES.get(n.op, f"{function}_({', '.join(['{}'] * len(arguments))})")
-                value = template.format(*arguments)
-            line = f"const T {known[id(n)]} = {value};"
-            if any(id(a) in varying for a in n.args):
-                varying.add(id(n))
-                lanes.append(line)
-            else:
-                uniform.append(line)
-    return Statements(uniform, lanes, [known[id(n)] for n in outputs])
-
-
-def indented(depth: int, lines: Iterable[str]) -> list[str]:
-    return ["  " * depth + line for line in lines]
-
-
-def cluster_kernel(
-    graphs: Sequence[Node], particles: int, n_parameters: int, dtype: torch.dtype, tables: Mapping[str, Table]
-) -> str:
-    """Kernel of a ClusterTerm: graphs are its energy and the derivative by each coordinate."""
+def cluster_kernel(term: ClusterTerm, dtype: torch.dtype) -> str:
+    """Source of a ClusterTerm's kernel."""
+    graphs, particles, n_parameters = term.graphs, term.particles, len(term.parameter_names)
     names = {f"{axis}{p + 1}": f"{axis}{p + 1}" for p in range(particles) for axis in "xyz"}
     names |= {f"parameter{i}": f"q{i}" for i in range(n_parameters)}
-    functions = TableFunctions(tables)
+    functions = TableFunctions(term.tables)
     code = statements(graphs, names, functions)
     energy, *slopes = code.outputs
     before = [

@@ -1,20 +1,25 @@
-"""Terms run as generated machine code on the CPU, blocks of conformations spread over torch's threads."""
+"""Energies as generated machine code on the CPU, blocks of conformations spread over torch's threads."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import torch
 from torch import Tensor
 
-from boltzgen.codegen.language import LANES
-from boltzgen.codegen.library import load_libraries
-from boltzgen.energies.native_code import driver_source
-from boltzgen.energies.term import NativeTerm
+from boltzgen.codegen.cpp_prelude import LANES, SCALARS
+from boltzgen.codegen.library import can_compile, load_libraries
+from boltzgen.codegen.tables import pack
+from boltzgen.energies.backends.backend import Backend, Evaluator
+from boltzgen.energies.backends.cpp_born import born_kernel
+from boltzgen.energies.backends.cpp_kernels import cluster_kernel, driver_source
+from boltzgen.energies.terms.born import BornTerm
+from boltzgen.energies.terms.cluster import ClusterTerm
+from boltzgen.energies.terms.term import GraphTerm
 from boltzgen.errors import EvaluationError
 
 _WORTH_A_THREAD = 4 * LANES  # conformations; waking a thread costs about as much as a few blocks
@@ -31,15 +36,42 @@ class _Kernel(ctypes.Structure):
     )
 
 
-class NativeEnergy:
-    """Sum of terms in one precision, as machine code. Raises EvaluationError where it cannot be compiled."""
+_SOURCES: dict[type, Callable[..., str]] = {ClusterTerm: cluster_kernel, BornTerm: born_kernel}
 
-    def __init__(self, terms: Sequence[NativeTerm], n_atoms: int, dtype: torch.dtype) -> None:
-        self.n_atoms, self.dtype = n_atoms, dtype
-        driver, *libraries = load_libraries([driver_source(dtype), *(t.native_source(dtype) for t in terms)])
+
+class CppBackend(Backend):
+    """Evaluates terms by machine code that a C++ compiler makes of their graphs.
+
+    Parameters
+    ----------
+    insisted
+        Compile even where ``BOLTZGEN_COMPILE=0`` asks not to.
+    """
+
+    def __init__(self, insisted: bool = False) -> None:
+        self.insisted = insisted
+
+    def serves(self, x: Tensor) -> bool:
+        """Whether the positions are single or double precision on the CPU, and there is a compiler."""
+        return x.device.type == "cpu" and x.dtype in SCALARS and (self.insisted or can_compile())
+
+    def build(
+        self, terms: Sequence[GraphTerm], n_atoms: int, dtype: torch.dtype, device: torch.device
+    ) -> Evaluator:
+        """Compile the terms' kernels, or find them on disk, and bind them to the terms' data."""
+        return CppEnergy(terms, n_atoms, dtype)
+
+
+class CppEnergy:
+    """Sum of terms in one precision, as machine code."""
+
+    def __init__(self, terms: Sequence[GraphTerm], n_atoms: int, dtype: torch.dtype) -> None:
+        self.n_atoms = n_atoms
+        sources = [_SOURCES[type(term)](term, dtype) for term in terms]
+        driver, *libraries = load_libraries([driver_source(dtype), *sources])
         self._evaluate = driver.evaluate
         self._evaluate.argtypes = [ctypes.c_void_p, *[ctypes.c_int64] * 5, *[ctypes.c_void_p] * 3]
-        self._data = [term.native_data(dtype) for term in terms]  # kept alive: the kernels point into it
+        self._data = [_packed(term, dtype) for term in terms]  # kept alive: the kernels point into it
         self._kernels = (_Kernel * len(terms))(
             *(
                 _Kernel(
@@ -86,6 +118,13 @@ class NativeEnergy:
                 f"no memory for the energies of {batch} conformations of {self.n_atoms} atoms"
             )
         return energy, gradient
+
+
+def _packed(term: GraphTerm, dtype: torch.dtype) -> tuple[int, Tensor, Tensor, Tensor]:
+    """Count, int32 atoms, parameters in this precision and tables: what the kernel's structure points to."""
+    data = term.data()
+    atoms, parameters = data.atoms.to(torch.int32).contiguous(), data.parameters.to(dtype).contiguous()
+    return data.count, atoms, parameters, pack(term.tables)[0]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""A process that computes energies and gradients with OpenMM: python bridge_worker.py SOCKET.
+"""A process that computes energies and gradients with OpenMM: python worker.py SOCKET.
 
 Every message is preceded by its length, eight bytes. The parent sends the system's XML, then questions: a
 platform's name in sixteen bytes and float64 positions [n, atoms, 3]. The answer is "=" and seven spaces, n

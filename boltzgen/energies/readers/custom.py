@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import openmm
 
-from boltzgen.energies.bonded import Globals, cluster_term
-from boltzgen.energies.cluster import ClusterTerm
-from boltzgen.energies.tabulated import read_tables
+from boltzgen.energies.readers.bonded import Globals, cluster_term
+from boltzgen.energies.readers.tabulated import read_tables
+from boltzgen.energies.terms.cluster import ClusterTerm
 from boltzgen.errors import InputError
 
 

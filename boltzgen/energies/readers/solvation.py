@@ -7,11 +7,11 @@ import math
 import openmm
 import torch
 
-from boltzgen.energies.bonded import Globals, number
-from boltzgen.energies.born import BornTerm
-from boltzgen.energies.born_graphs import PAIR, PAIR_NO_EXCLUSIONS, SINGLE
-from boltzgen.energies.custom import constants_of
-from boltzgen.energies.tabulated import read_tables
+from boltzgen.energies.readers.bonded import Globals, number
+from boltzgen.energies.readers.custom import constants_of
+from boltzgen.energies.readers.tabulated import read_tables
+from boltzgen.energies.terms.born import BornTerm
+from boltzgen.energies.terms.born_graphs import PAIR, PAIR_NO_EXCLUSIONS, SINGLE
 from boltzgen.errors import InputError
 from boltzgen.units import COULOMB_CONSTANT
 

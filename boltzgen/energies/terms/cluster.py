@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from boltzgen.energies.algebra import ZERO, Node, constant, variable
-from boltzgen.energies.derivatives import gradient
-from boltzgen.energies.expressions import Scope, coordinate_names, parse
-from boltzgen.energies.native_code import cluster_kernel
-from boltzgen.energies.tables import Table, pack
-from boltzgen.energies.torch_code import torch_function
+from boltzgen.codegen.derivatives import gradient
+from boltzgen.codegen.graphs import Node, constant, variable
+from boltzgen.codegen.tables import Table
+from boltzgen.energies.language.expressions import Scope, coordinate_names, parse
+from boltzgen.energies.terms.term import TermData
 from boltzgen.errors import InputError
-
-# Elements of one intermediate tensor in uncompiled evaluation: in a core's cache; in a small GPU's memory.
-BLOCK = {"cpu": 2**19, "cuda": 2**24}
 
 
 class ClusterTerm:
@@ -55,7 +51,6 @@ class ClusterTerm:
             )
         self.constants = dict(constants or {})
         self.tables = dict(tables or {})
-        self._on: dict[tuple, tuple[list[Tensor], list[Tensor]]] = {}
 
     @property
     def particles(self) -> int:
@@ -84,32 +79,6 @@ class ClusterTerm:
         energy = parse(self.expression, scope)
         return [energy, *gradient(energy, list(coordinate_names(self.particles)))]
 
-    @cached_property
-    def _function(self) -> Callable[..., tuple[Tensor | float, ...]]:
-        return torch_function(self.graphs, self.inputs, {n: t.evaluate for n, t in self.tables.items()})
-
-    def energy_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Energy [batch] in kJ/mol and its gradient [3, atoms, batch] in kJ/mol/nm, uncompiled.
-
-        x: positions in nm, [3, atoms, batch].
-        """
-        batch, device = x.shape[2], x.device
-        energy, forces = x.new_zeros(batch), torch.zeros_like(x)
-        atoms, parameters = self._arguments(x)
-        width = max(1, BLOCK["cpu" if device.type == "cpu" else "cuda"] // max(1, len(self.atoms)))
-        for start in range(0, batch, width):
-            lanes = slice(start, min(batch, start + width))
-            block = x[:, :, lanes]
-            gathered = [block[:, index] for index in atoms]
-            values, *slopes = self._function(*(row for group in gathered for row in group), *parameters)
-            shape = (len(self.atoms), block.shape[2])
-            energy[lanes] += full(values, shape, x).sum(0)
-            for column, (slope, graph) in enumerate(zip(slopes, self.graphs[1:], strict=True)):
-                if graph is not ZERO:
-                    particle, axis = divmod(column, 3)
-                    forces[axis, :, lanes].index_add_(0, atoms[particle], full(slope, shape, x))
-        return energy, forces
-
     def check_atoms(self, n_atoms: int) -> None:
         """InputError for an index that is not one of ``n_atoms``."""
         outside = self.atoms[(self.atoms < 0) | (self.atoms >= n_atoms)]
@@ -131,25 +100,6 @@ class ClusterTerm:
             "tables": {name: table.state() for name, table in self.tables.items()},
         }
 
-    def native_source(self, dtype: torch.dtype) -> str:
-        """C++ kernel of this term."""
-        return cluster_kernel(self.graphs, self.particles, len(self.parameter_names), dtype, self.tables)
-
-    def native_data(self, dtype: torch.dtype) -> tuple[int, Tensor, Tensor, Tensor]:
-        """Number of clusters, atoms [clusters, m], parameters [clusters, p], tables."""
-        atoms = self.atoms.to(torch.int32).contiguous()
-        return len(atoms), atoms, self.parameters.to(dtype).contiguous(), pack(self.tables)[0]
-
-    def _arguments(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Atom indices and parameter columns [clusters, 1] on x's device, in x's precision."""
-        key = (x.dtype, x.device)
-        if key not in self._on:
-            columns = self.parameters.to(device=x.device, dtype=x.dtype).T.unsqueeze(-1)
-            self._on[key] = (list(self.atoms.T.contiguous().to(x.device)), list(columns))
-        return self._on[key]
-
-
-def full(value: Tensor | float, shape: tuple[int, int], like: Tensor) -> Tensor:
-    if not isinstance(value, Tensor):
-        value = torch.full((), value, dtype=like.dtype, device=like.device)
-    return value.expand(shape)
+    def data(self) -> TermData:
+        """Atoms [clusters, m] and parameters [clusters, parameter_names]."""
+        return TermData(len(self.atoms), self.atoms, self.parameters)

@@ -6,18 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
-from boltzgen.energies.algebra import ZERO, Node, variables
-from boltzgen.energies.born_graphs import PAIR, BornGraphs
-from boltzgen.energies.native_code import (
-    KERNEL_HEAD,
-    LANE_LOOP,
-    TableFunctions,
-    indented,
-    kernel_prelude,
-    statements,
-)
-from boltzgen.energies.tables import Table
-from boltzgen.energies.torch_code import SMALLEST_DIVISOR
+from boltzgen.codegen.cpp_printer import TableFunctions, indented, statements
+from boltzgen.codegen.graphs import ZERO, Node, variables
+from boltzgen.codegen.operators import SMALLEST_DIVISOR
+from boltzgen.energies.backends.cpp_kernels import KERNEL_HEAD, LANE_LOOP, kernel_prelude
+from boltzgen.energies.terms.born import BornTerm
+from boltzgen.energies.terms.born_graphs import PAIR, BornGraphs
 
 # Memory of one thread, grown when a larger molecule comes and kept: a fresh block would be paged in anew.
 _SCRATCH = """
@@ -34,11 +28,9 @@ static T* scratch(int64_t size) {
 """
 
 
-def born_kernel(
-    graphs: BornGraphs, n_parameters: int, dtype: torch.dtype, tables: Mapping[str, Table]
-) -> str:
-    """Kernel of a BornTerm."""
-    return _Printer(graphs, n_parameters, TableFunctions(tables)).source(dtype)
+def born_kernel(term: BornTerm, dtype: torch.dtype) -> str:
+    """Source of a BornTerm's kernel."""
+    return _Printer(term.graphs, len(term.parameter_names), TableFunctions(term.tables)).source(dtype)
 
 
 class _Printer:

@@ -14,7 +14,7 @@ from typing import IO
 
 from boltzgen.errors import EvaluationError
 
-_WORKER = Path(__file__).with_name("bridge_worker.py")
+_WORKER = Path(__file__).with_name("worker.py")
 _LENGTH = struct.Struct("<q")  # precedes every message
 _PIECE = 2**20  # bytes moved at once
 _GOODBYE = 10.0  # seconds that an ended process has to be collected

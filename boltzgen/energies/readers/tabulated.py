@@ -10,9 +10,9 @@ import openmm
 import torch
 from scipy.interpolate import CubicSpline
 
-from boltzgen.energies.bonded import Globals, cluster_term
-from boltzgen.energies.cluster import ClusterTerm
-from boltzgen.energies.tables import Table
+from boltzgen.codegen.tables import Table
+from boltzgen.energies.readers.bonded import Globals, cluster_term
+from boltzgen.energies.terms.cluster import ClusterTerm
 from boltzgen.errors import InputError
 
 

@@ -7,8 +7,10 @@ are found for free and a graph prints to straight-line code (torch or C++) with 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from weakref import WeakValueDictionary
+
+from boltzgen.codegen.operators import OPERATORS
 
 _interned: WeakValueDictionary[tuple, Node] = WeakValueDictionary()
 
@@ -21,17 +23,26 @@ class Node:
     def __init__(self, op: str, args: tuple[Node, ...], value: float | str | tuple | None) -> None:
         self.op, self.args, self.value = op, args, value
 
-    def __add__(self, other: Node) -> Node:
-        return add(self, other)
+    def __add__(self, other: Node | float) -> Node:
+        return add(self, as_node(other))
 
-    def __sub__(self, other: Node) -> Node:
-        return sub(self, other)
+    def __radd__(self, other: float) -> Node:
+        return add(as_node(other), self)
 
-    def __mul__(self, other: Node) -> Node:
-        return mul(self, other)
+    def __sub__(self, other: Node | float) -> Node:
+        return sub(self, as_node(other))
 
-    def __truediv__(self, other: Node) -> Node:
-        return div(self, other)
+    def __rsub__(self, other: float) -> Node:
+        return sub(as_node(other), self)
+
+    def __mul__(self, other: Node | float) -> Node:
+        return mul(self, as_node(other))
+
+    def __rmul__(self, other: float) -> Node:
+        return mul(as_node(other), self)
+
+    def __truediv__(self, other: Node | float) -> Node:
+        return div(self, as_node(other))
 
     def __neg__(self) -> Node:
         return neg(self)
@@ -54,6 +65,11 @@ def node(op: str, args: Sequence[Node] = (), value: float | str | tuple | None =
 
 def constant(value: float) -> Node:
     return node("constant", (), float(value))
+
+
+def as_node(value: Node | float) -> Node:
+    """The node itself, or the constant of a number."""
+    return value if isinstance(value, Node) else constant(value)
 
 
 def variable(name: str) -> Node:
@@ -147,58 +163,20 @@ def select(condition: Node, then: Node, otherwise: Node) -> Node:
     return then if then is otherwise else node("select", (condition, then, otherwise))
 
 
-def _or_nan(function: Callable[..., float]) -> Callable[..., float]:
-    """The function, with NaN where it has no real value."""
-
-    def guarded(*arguments: float) -> float:
-        try:
-            return float(function(*arguments))
-        except (ValueError, ZeroDivisionError, OverflowError, TypeError):
-            return math.nan
-
-    return guarded
-
-
-_NUMERIC: dict[str, Callable[..., float]] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-    "neg": lambda a: -a,
-    "pow": lambda a, b: a**b,
-    "sqrt": math.sqrt,
-    "norm": math.sqrt,
-    "exp": math.exp,
-    "log": math.log,
-    "sin": math.sin,
-    "cos": math.cos,
-    "tan": math.tan,
-    "asin": math.asin,
-    "acos": math.acos,
-    "atan": math.atan,
-    "atan2": math.atan2,
-    "sinh": math.sinh,
-    "cosh": math.cosh,
-    "tanh": math.tanh,
-    "erf": math.erf,
-    "erfc": math.erfc,
-    "step": lambda a: 1.0 if a >= 0 else 0.0,
-    "delta": lambda a: 1.0 if a == 0 else 0.0,
-    "min": min,
-    "max": max,
-    "abs": abs,
-    "floor": math.floor,
-    "ceil": math.ceil,
-}
+def _number(op: str, arguments: Sequence[float]) -> float:
+    """The operator's value, NaN where it has no real one."""
+    try:
+        return float(OPERATORS[op].value(*arguments))
+    except (ValueError, ZeroDivisionError, OverflowError, TypeError):
+        return math.nan
 
 
 def _folded(op: str, *args: Node) -> Node:
-    numbers = [a.constant for a in args]
-    if op in _NUMERIC and all(number is not None for number in numbers):
-        result = _or_nan(_NUMERIC[op])(*numbers)
-        if math.isfinite(
-            result
-        ):  # what is not finite stays in the graph, and meets the positions at run time
+    numbers = [a.constant for a in args if a.constant is not None]
+    if len(numbers) == len(args):
+        result = _number(op, numbers)
+        # what is not finite stays in the graph, and meets the positions at run time
+        if math.isfinite(result):
             return constant(result)
     return node(op, args)
 

@@ -11,8 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from boltzgen.energies import geometry
-from boltzgen.energies.algebra import (
+from boltzgen.codegen.graphs import (
     ONE,
     Node,
     add,
@@ -27,6 +26,7 @@ from boltzgen.energies.algebra import (
     sub,
     variable,
 )
+from boltzgen.energies.language import geometry
 from boltzgen.errors import InputError
 
 _TOKEN = re.compile(

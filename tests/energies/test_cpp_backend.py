@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from boltzgen.energies import native_born
+from boltzgen.energies.backends import cpp_born
 from boltzgen.energies.compiler import compile_system
 from boltzgen.errors import EvaluationError
 
@@ -15,7 +15,7 @@ from .forces import gbsa_obc, system_with, tabulated_compound_bond
 
 def test_lack_of_memory_is_reported(monkeypatch):
     """In an implicit solvent, whose kernel asks for memory of its own."""
-    monkeypatch.setattr(native_born, "_SCRATCH", "static T* scratch(int64_t) { return nullptr; }\n")
+    monkeypatch.setattr(cpp_born, "_SCRATCH", "static T* scratch(int64_t) { return nullptr; }\n")
     energy = compile_system(system_with(gbsa_obc), compiled=True)
     with pytest.raises(EvaluationError, match="no memory"):
         energy(torch.randn(3, energy.n_atoms, 40, dtype=torch.float64))

@@ -6,7 +6,7 @@ and derivative stay finite where atoms coincide or stand in a line.
 
 from collections.abc import Callable
 
-from boltzgen.energies.algebra import Node, call, variable
+from boltzgen.codegen.graphs import Node, call, variable
 
 Vector = tuple[Node, Node, Node]
 

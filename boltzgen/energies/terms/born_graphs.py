@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from boltzgen.energies.algebra import ZERO, Node, add, call, constant, mul, select, variable
-from boltzgen.energies.derivatives import gradient
-from boltzgen.energies.expressions import Scope, parse
+from boltzgen.codegen.derivatives import gradient
+from boltzgen.codegen.graphs import ZERO, Node, add, call, constant, mul, select, variable
+from boltzgen.energies.language.expressions import Scope, parse
 
 SINGLE, PAIR, PAIR_NO_EXCLUSIONS = "single", "pair", "pair without exclusions"
 AXES = ["x", "y", "z"]

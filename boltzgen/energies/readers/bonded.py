@@ -8,7 +8,7 @@ import openmm
 import torch
 from openmm import unit
 
-from boltzgen.energies.cluster import ClusterTerm
+from boltzgen.energies.terms.cluster import ClusterTerm
 from boltzgen.errors import InputError
 
 Globals = Mapping[str, float]

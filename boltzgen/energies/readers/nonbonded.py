@@ -8,14 +8,14 @@ from itertools import combinations, product
 import openmm
 import torch
 
-from boltzgen.energies.algebra import constant, variable
-from boltzgen.energies.bonded import Globals, cluster_term, number
-from boltzgen.energies.cluster import ClusterTerm
-from boltzgen.energies.custom import constants_of
-from boltzgen.energies.expressions import Scope, parse
-from boltzgen.energies.tables import Table
-from boltzgen.energies.tabulated import read_tables
-from boltzgen.energies.torch_code import torch_function
+from boltzgen.codegen.graphs import constant, variable
+from boltzgen.codegen.tables import Table
+from boltzgen.codegen.torch_printer import torch_function
+from boltzgen.energies.language.expressions import Scope, parse
+from boltzgen.energies.readers.bonded import Globals, cluster_term, number
+from boltzgen.energies.readers.custom import constants_of
+from boltzgen.energies.readers.tabulated import read_tables
+from boltzgen.energies.terms.cluster import ClusterTerm
 from boltzgen.errors import InputError
 from boltzgen.units import COULOMB_CONSTANT
 

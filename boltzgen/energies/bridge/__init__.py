@@ -1,0 +1,1 @@
+"""Forces that only OpenMM can compute, evaluated by OpenMM in worker processes."""

@@ -1,0 +1,1 @@
+"""OpenMM's expression language and its geometric functions, read into graphs."""

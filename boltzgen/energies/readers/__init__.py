@@ -1,0 +1,1 @@
+"""Kinds of OpenMM forces, read into terms."""

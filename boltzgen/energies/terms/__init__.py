@@ -1,0 +1,1 @@
+"""What an energy is a sum of, as graphs and data."""
