@@ -16,7 +16,8 @@ from rdkit.Chem import rdMolInterchange
 from boltzgen.errors import InputError
 from boltzgen.molecules import seeds
 from boltzgen.molecules.peptides import label_atom, read_pdb, read_sequence
-from boltzgen.molecules.reading import parsed_smiles, read_file, read_smiles, with_hydrogens
+from boltzgen.molecules.reading import read_file, read_smiles, with_hydrogens
+from boltzgen.molecules.smiles import parsed_smiles
 from boltzgen.molecules.stereo import StereoElements, canonical_smiles, smiles_from_positions, stereoisomers
 from boltzgen.molecules.turned import turned_conformers
 
@@ -44,7 +45,7 @@ class Molecule:
     @classmethod
     def from_smiles(cls, smiles: str, name: str | None = None) -> Molecule:
         """The molecule of a SMILES. Raises InputError, also where stereo is left open (see stereoisomers)."""
-        return cls(read_smiles(smiles.strip()), name)
+        return cls(read_smiles(smiles), name)
 
     @classmethod
     def from_file(cls, path: str | Path, name: str | None = None) -> Molecule:
@@ -70,7 +71,7 @@ class Molecule:
     @staticmethod
     def stereoisomers(smiles: str) -> list[Molecule]:
         """Every stereoisomer that a SMILES leaves open, itself alone where it leaves none open."""
-        rdmol = with_hydrogens(parsed_smiles(smiles.strip()), f"SMILES '{smiles}'")
+        rdmol = with_hydrogens(parsed_smiles(smiles), f"SMILES '{smiles}'")
         return [Molecule(isomer) for isomer in stereoisomers(rdmol)]
 
     def to_json(self) -> str:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 from rdkit import Chem, rdBase
 
 from boltzgen.errors import InputError
+from boltzgen.files import read_text
+from boltzgen.molecules.smiles import parsed_smiles, require_sane, shown
 from boltzgen.molecules.stereo import canonical_smiles, stereoisomers, without_unknown_marks
 from boltzgen.molecules.symmetry import MolecularGraph
+from boltzgen.molecules.unkept_stereo import require_kept_stereo
 
 MAX_ATOMS = 120
+LEAST_DISTANCE = 0.4  # Å between atoms of a conformer that is given
+MOST_MEGABYTES = 10.0  # of a molecule's file
 MOST_SHOWN_ISOMERS = 16
 
 
@@ -20,13 +26,14 @@ def read_smiles(smiles: str) -> Chem.Mol:
 
     Raises InputError: unparsable, fragments, radicals, dummy atoms, too many atoms, open stereo.
     """
-    rdmol = with_hydrogens(parsed_smiles(smiles), f"SMILES '{smiles}'")
+    what = f"SMILES '{shown(smiles)}'"
+    rdmol = with_hydrogens(parsed_smiles(smiles), what)
     isomers = stereoisomers(rdmol)
     if len(isomers) == 1:
         return isomers[0]
     if not isomers:
-        raise InputError(f"SMILES '{smiles}' has no stereoisomer that fits into three dimensions.")
-    raise _open_stereo(f"SMILES '{smiles}'", isomers)
+        raise InputError(f"{what} has no stereoisomer that fits into three dimensions.")
+    raise _open_stereo(what, isomers)
 
 
 def _open_stereo(what: str, isomers: list[Chem.Mol]) -> InputError:
@@ -39,18 +46,10 @@ def _open_stereo(what: str, isomers: list[Chem.Mol]) -> InputError:
     return InputError(f"{what} leaves stereo open: give one of its stereoisomers: {listed}{more}")
 
 
-def parsed_smiles(smiles: str) -> Chem.Mol:
-    """RDKit's reading of ``smiles``, or an InputError with RDKit's reason."""
-    with rdBase.BlockLogs():
-        loose = Chem.MolFromSmiles(smiles, sanitize=False)
-        if loose is None or loose.GetNumAtoms() == 0:
-            raise InputError(f"'{smiles}' is not a SMILES that RDKit can parse: check its spelling.")
-        _require_sane(loose, f"SMILES '{smiles}'")
-        return Chem.MolFromSmiles(smiles)
-
-
 def with_hydrogens(rdmol: Chem.Mol, what: str) -> Chem.Mol:
     """``rdmol`` with explicit hydrogens (placed where it has positions) if this project can work on it."""
+    if rdmol.GetNumAtoms() > MAX_ATOMS:
+        raise InputError(f"{what} has {rdmol.GetNumAtoms()} atoms: give a molecule of at most {MAX_ATOMS}.")
     if len(Chem.GetMolFrags(rdmol)) > 1:
         raise InputError(f"{what} has several fragments: give one molecule, without counter-ions or solvent.")
     for atom in rdmol.GetAtoms():
@@ -63,12 +62,32 @@ def with_hydrogens(rdmol: Chem.Mol, what: str) -> Chem.Mol:
                 f"{what} has an unpaired electron on {atom.GetSymbol()} (index {atom.GetIdx()}): "
                 "radicals have no force field here; add the missing hydrogen or bond."
             )
+    _require_apart(rdmol, what)
     complete = Chem.AddHs(rdmol, addCoords=rdmol.GetNumConformers() > 0)
     if complete.GetNumAtoms() > MAX_ATOMS:
         raise InputError(
             f"{what} has {complete.GetNumAtoms()} atoms with hydrogens: give one of at most {MAX_ATOMS}."
         )
+    require_kept_stereo(complete, what)
     return complete
+
+
+def _require_apart(rdmol: Chem.Mol, what: str) -> None:
+    """InputError where two atoms of a conformer of ``rdmol`` lie in one place or nowhere."""
+    if rdmol.GetNumAtoms() < 2:
+        return
+    for conformer in rdmol.GetConformers():
+        x = conformer.GetPositions()
+        if not np.isfinite(x).all():
+            raise InputError(f"{what} has a position that is no finite number: correct the file.")
+        distances = np.linalg.norm(x[:, None] - x[None], axis=-1)
+        np.fill_diagonal(distances, np.inf)
+        first, second = divmod(int(distances.argmin()), len(x))
+        if distances[first, second] < LEAST_DISTANCE:
+            raise InputError(
+                f"{what} has atoms {first} and {second} {distances[first, second]:.2g} Å apart: give"
+                " positions in Å in which no atoms coincide."
+            )
 
 
 def read_file(path: str | Path) -> Chem.Mol:
@@ -80,13 +99,10 @@ def read_file(path: str | Path) -> Chem.Mol:
     path = Path(path)
     if path.suffix.lower() not in (".sdf", ".mol"):
         raise InputError(f"'{path}' is not a molecule file: give .sdf, .mol, .pdb or a SMILES.")
-    if not path.is_file():
-        raise InputError(f"There is no file '{path}'.")
     records = [_read_record(block, path) for block in _records(path)]
     first = records[0]
-    graph = MolecularGraph.from_rdmol(first)
     for other in records[1:]:
-        if MolecularGraph.from_rdmol(other) != graph:
+        if not _is_same(first, other):
             raise InputError(
                 f"'{path}' holds different molecules or orders of atoms: give one molecule, or conformers "
                 "of it in one order of atoms."
@@ -99,11 +115,26 @@ def read_file(path: str | Path) -> Chem.Mol:
     return isomers[0]
 
 
+def _is_same(first: Chem.Mol, other: Chem.Mol) -> bool:
+    """Whether two records have one graph in one order of atoms; equal drawings say so fast."""
+    return _drawing(first) == _drawing(other) or (
+        MolecularGraph.from_rdmol(first) == MolecularGraph.from_rdmol(other)
+    )
+
+
+def _drawing(rdmol: Chem.Mol) -> tuple[list, list]:
+    atoms = [
+        (a.GetAtomicNum(), a.GetIsotope(), a.GetFormalCharge(), a.GetChiralTag()) for a in rdmol.GetAtoms()
+    ]
+    bonds = [
+        (b.GetBeginAtomIdx(), b.GetEndAtomIdx(), b.GetBondType(), b.GetStereo(), list(b.GetStereoAtoms()))
+        for b in rdmol.GetBonds()
+    ]
+    return atoms, bonds
+
+
 def _records(path: Path) -> list[str]:
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"'{path}' cannot be read: {error}.") from error
+    text = read_text(path, MOST_MEGABYTES)
     first, *others = re.split(r"^\$\$\$\$.*\n?", text, flags=re.MULTILINE)
     return [first, *(block for block in others if block.strip())]
 
@@ -113,7 +144,11 @@ def _read_record(block: str, path: Path) -> Chem.Mol:
         loose = Chem.MolFromMolBlock(block, sanitize=False, removeHs=False)
         if loose is None or loose.GetNumAtoms() == 0:
             raise InputError(f"'{path}' is not a mol block that RDKit can parse: check the file.")
-        _require_sane(loose, f"'{path}'")
+        if loose.GetNumAtoms() > MAX_ATOMS:
+            raise InputError(
+                f"'{path}' has {loose.GetNumAtoms()} atoms: give a molecule of at most {MAX_ATOMS}."
+            )
+        require_sane(loose, f"'{path}'")
         rdmol = Chem.MolFromMolBlock(block, removeHs=False)
     if not rdmol.GetConformer().Is3D():
         rdmol.RemoveAllConformers()
@@ -122,9 +157,3 @@ def _read_record(block: str, path: Path) -> Chem.Mol:
         rdmol = without_unknown_marks(rdmol)
         Chem.AssignStereochemistryFrom3D(rdmol)
     return rdmol
-
-
-def _require_sane(loose: Chem.Mol, what: str) -> None:
-    problems = Chem.DetectChemistryProblems(loose)
-    if problems:
-        raise InputError(f"{what} is not a possible molecule: {problems[0].Message().rstrip('.')}.")

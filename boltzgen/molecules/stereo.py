@@ -2,8 +2,8 @@
 
 Energies, distances and weights are blind to reflection, so that stereo is always judged from positions.
 Kept are tetrahedral centres and E/Z bonds. Pyramidal nitrogen, amides, amidinium (whose double bond only the
-drawing places), esters and the axial chirality of allenes and biaryls are not stereo here: they are sampled
-or follow from the seed conformers.
+drawing places), esters and the axial chirality of biaryls are not stereo here: they are sampled or follow
+from the seed conformers. Other kinds are refused (unkept_stereo.py).
 """
 
 from __future__ import annotations

@@ -172,8 +172,8 @@ def train(
 ) -> TrainingResult:
     """Run ``stages`` one after the other within the budget; leaves the averaged parameters in ``model``.
 
-    With ``checkpoints`` the state is written every so often, and training goes on from what was written. A step
-    whose gradient is not finite changes nothing and is counted. Raises ``EvaluationError`` after 50 such
+    With ``checkpoints`` the state is written every so often, and training goes on from what was written. A
+    step whose gradient is not finite changes nothing and is counted. Raises ``EvaluationError`` after 50 such
     steps in a row.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):

@@ -16,7 +16,7 @@ from tests.coordinates.oracles import log_det_by_autograd, superposed_deviation
 FEW = [
     *("hydrogen", "water", "carbon-dioxide", "methane", "hydrogen-peroxide", "hydrazine", "butane"),
     *("alanine-dipeptide", "ibuprofen", "cyclohexane", "pyrrolidine", "norbornane", "decalin"),
-    *("butynenitrile", "crotonaldehyde", "tert-butylbenzene", "methyl-phosphate", "pentadiene-allene"),
+    *("butynenitrile", "crotonaldehyde", "tert-butylbenzene", "methyl-phosphate", "methylpentadiene-allene"),
     *("acetylene", "cyanogen", "cubane", "spirononane", "methyl-phenyl-sulfoxide", "ammonia", "cycloheptene"),
 ]
 

@@ -8,6 +8,7 @@ from rdkit.Chem import rdDepictor
 from boltzgen.errors import InputError
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.stereo import conformer
+from boltzgen.molecules.unkept_stereo import require_kept_stereo
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,101 @@ def test_unusable_smiles_are_named(smiles, sentence):
         Molecule.from_smiles(smiles)
     assert "\n" not in str(caught.value)
     assert smiles in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("smiles", "named"),
+    [
+        ("C C O", "'C O' after white space"),
+        ("CC\nO", "'O' after white space"),
+        ("CCO ethanol", "'ethanol' after white space"),
+        ("CCO |a:1| ethanol", "after white space"),
+        ("CCO |unfinished", "after white space"),
+        ("C[C@H](F)Cl |&1:1|", "&1:1"),
+        ("C[C@H](F)Cl |o1:1|", "o1:1"),
+        ("C[C@H](F)Cl |a:1,&1:1|", "&1:1"),
+        ("C[C@H](F)Cl |r|", "relative stereo"),
+        ("CC(F)Cl |wU:1.0|", "wU:1.0"),
+        ("CC |(0,0,;1,0,)|", "coordinates"),
+        ("CCO |^1:0|", "unpaired electrons"),
+        ("CC=CC |ctu:1|", "unknown side"),
+        ("CCO |m:1:0.2|", "variable attachment"),
+        ("CC |$_AP1;$|", "atom labels"),
+        ("CC |new:1|", "new:1"),
+    ],
+)
+def test_what_stands_after_a_smiles_is_never_ignored(smiles, named):
+    with pytest.raises(InputError, match="give the SMILES") as caught:
+        Molecule.from_smiles(smiles)
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_white_space_around_a_smiles_and_extensions_that_rdkit_takes_over():
+    assert Molecule.from_smiles(" CCO\n").smiles == "CCO"
+    assert Molecule.from_smiles("C[C@H](F)Cl |a:1|").smiles == "C[C@H](F)Cl"
+    for field, side in (("c", Chem.BondStereo.STEREOZ), ("t", Chem.BondStereo.STEREOE)):
+        molecule = Molecule.from_smiles(f"C1CCCC=CCCC1 |{field}:4|")
+        perceived = Chem.MolFromSmiles(molecule.smiles)
+        assert [b.GetStereo() for b in perceived.GetBonds() if b.GetBondTypeAsDouble() == 2] == [side]
+
+
+@pytest.mark.parametrize(
+    ("smiles", "named"),
+    [
+        ("C/C=C=C=C/C", "C=C=C=C (atoms 1-2-3-4), which has E/Z isomers"),
+        ("CC=C=C=CC", "has E/Z isomers"),
+        ("C[CH]=[C@]=CC", "C=C=C (atoms 1-2-3), which is chiral"),
+        ("CC=C=CC", "is chiral"),
+        ("CC=C=C=C=CC", "C=C=C=C=C (atoms 1-2-3-4-5), which is chiral"),
+        ("CC1CCC(=C=CC)CC1", "is chiral"),
+        ("C1=C=CCCCCCC1", "is chiral"),
+        ("F[P@TB1](Cl)(Br)(N)C", "stereo of P (index 1)"),
+    ],
+)
+def test_stereo_that_rdkit_cannot_label_is_refused_by_name(smiles, named):
+    with pytest.raises(InputError) as caught:
+        Molecule.from_smiles(smiles)
+    assert named in str(caught.value)
+    assert ": give " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "smiles", ["CC=C=C", "CC(C)=C=C=C(C)C", "CC=C=C(C)C", "CN=C=NC", "CC=C=O", "CC=C=NC"]
+)
+def test_cumulenes_of_one_form_are_taken(smiles):
+    assert Molecule.from_smiles(smiles).n_atoms > 0
+
+
+def test_labelled_atropisomers_and_stereo_groups_in_files_are_refused(tmp_path):
+    rdmol = Chem.MolFromSmiles("Cc1cccc(F)c1-c1c(C)cccc1F")
+    axis = next(b for b in rdmol.GetBonds() if not b.GetIsAromatic() and not b.GetBeginAtom().GetDegree() < 3)
+    axis.SetStereo(Chem.BondStereo.STEREOATROPCW)
+    with pytest.raises(InputError, match="labels an atropisomer"):
+        require_kept_stereo(rdmol, "this")
+    racemic = Chem.MolFromSmiles("C[C@H](F)Cl |&1:1|")
+    rdDepictor.Compute2DCoords(racemic)
+    (tmp_path / "racemic.mol").write_text(Chem.MolToV3KMolBlock(racemic))
+    with pytest.raises(InputError, match="stands for several stereoisomers"):
+        Molecule.from_file(tmp_path / "racemic.mol")
+
+
+def test_sizes_are_limited_and_coincident_atoms_named(tmp_path):
+    with pytest.raises(InputError, match="20000 characters"):
+        Molecule.from_smiles("C" * 20_000)
+    with pytest.raises(InputError, match="500 atoms") as caught:
+        Molecule.from_smiles("C" * 500)
+    assert len(str(caught.value)) < 600
+    (tmp_path / "huge.sdf").write_text("x" * 10_100_000)
+    with pytest.raises(InputError, match=r"10\.1 MB"):
+        Molecule.from_file(tmp_path / "huge.sdf")
+    rdmol = embedded("CCO")
+    x = rdmol.GetConformer().GetPositions()
+    x[1] = x[0]
+    rdmol.GetConformer().SetPositions(x)
+    write_sdf(tmp_path / "coincident.sdf", rdmol)
+    with pytest.raises(InputError, match="atoms 0 and 1 0 Å apart"):
+        Molecule.from_file(tmp_path / "coincident.sdf")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +178,7 @@ def test_the_nine_inositols_are_found():
 
 @pytest.mark.parametrize(
     "smiles",
-    ["C1CC2CCC1C2", "CC=C=CC", "C12C3C4C1C5C2C3C45", "C1CN2CCN1CC2", "OC1CCCCC1", "CN(C)CC", "C1=CCCC1"],
+    ["C1CC2CCC1C2", "CC=C=C", "C12C3C4C1C5C2C3C45", "C1CN2CCN1CC2", "OC1CCCCC1", "CN(C)CC", "C1=CCCC1"],
 )
 def test_what_has_no_choice_is_not_asked_for(smiles):
     assert len(Molecule.stereoisomers(smiles)) == 1
