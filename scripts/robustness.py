@@ -1,0 +1,225 @@
+#!/usr/bin/env python
+"""Runs every molecule of a list through boltzgen and checks what is written with RDKit alone.
+
+    python scripts/robustness.py [--molecules FILE.smi] [--workers N] [--json FILE] [--quick] [--retry]
+
+Each molecule goes through the whole of ``boltzgen sample`` (reading, seed conformers, energy, dynamics,
+coordinates, samples, weights, verdict, files) in a process of its own with a time limit. The dynamics is tiny
+and the model is not trained (one step), so that a molecule takes seconds: the samples are poor, but they have
+to be whole. An outcome is one of
+
+    sampled   200 samples with weights, and every check below holds
+    refused   one sentence says why not (InputError), or that no sample has any weight (NotConvergedError)
+    WRONG     something was sampled that does not pass a check
+    FAULT     another exception, or a process that died
+    TIME      not ready within the time limit
+
+The checks share no code with boltzgen. In the written files: no NaN, as many samples as asked for, weights
+that add up to one; conformers.sdf is read by RDKit, has the atoms and bonds of the SMILES as RDKit reads it
+(isotopes and charges included), every bond has a length that bonds can have, the stereo that RDKit perceives
+from the positions alone holds every label of the SMILES and is the same in every conformer, and so is the
+handedness or side of every cumulene. Of the class "nonsense" everything must be refused.
+
+--molecules: a SMILES (or a peptide sequence) and a name per line; "class/name" groups the table. Default:
+data/robustness/molecules.smi. --json keeps what is done, so that a run that was stopped goes on there
+(--retry: those that were not sampled or refused are tried again). --quick: every tenth molecule.
+Exit code 1 where anything is WRONG, FAULT or TIME.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from molecule_list import read_molecules
+from written_molecules import wrong_arrays, wrong_conformers
+
+LIST = Path(__file__).parents[1] / "data" / "robustness" / "molecules.smi"
+SAMPLES = 200
+SECONDS = 120.0  # for one molecule on one core
+BUDGET = 20.0
+REFUSED_CLASS = "nonsense"
+GOOD = ("sampled", "refused")
+PRELOADED = ["boltzgen.workflows.sample", "boltzgen.report.page", "matplotlib.pyplot", "mdtraj"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--molecules", type=Path, default=LIST, help="SMILES and class/name per line")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="results, and where an earlier run stopped")
+    parser.add_argument("--quick", action="store_true", help="every tenth molecule")
+    parser.add_argument("--retry", action="store_true", help="try again what went wrong in an earlier run")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="time limit for a molecule")
+    arguments = parser.parse_args()
+    listed = list(read_molecules(arguments.molecules).items())[:: 10 if arguments.quick else 1]
+    rows = earlier_rows(arguments.json, arguments.retry)
+    pending = [(name, smiles) for name, smiles in listed if rows.get(name, {}).get("smiles") != smiles]
+
+    def keep(row: dict) -> None:
+        rows[row["name"]] = row
+        line = f"{row['outcome']:8s} {row['seconds']:6.1f} s  {row['name']:40s} {row['smiles']}"
+        print(line + (f"\n         {row['why']}" if row["why"] else ""), flush=True)
+        if arguments.json:
+            write(arguments.json, [rows[name] for name, _ in listed if name in rows])
+
+    run_all(pending, arguments.workers, arguments.seconds, keep)
+    done = [rows[name] for name, _ in listed]
+    print_table(done)
+    if any(row["outcome"] not in GOOD for row in done):
+        sys.exit(1)
+
+
+def earlier_rows(path: Path | None, retry: bool) -> dict[str, dict]:
+    """Rows by name that an earlier run left in ``path``."""
+    if path is None or not path.exists():
+        return {}
+    rows = json.loads(path.read_text())["rows"]
+    return {row["name"]: row for row in rows if not retry or row["outcome"] in GOOD}
+
+
+def write(path: Path, rows: list[dict]) -> None:
+    """All rows so far with the machine that made them; whole or not at all."""
+    outcomes = Counter(row["outcome"] for row in rows)
+    about = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
+    partial = path.with_name(f".{path.name}")
+    partial.write_text(json.dumps({"summary": outcomes, "about": about, "rows": rows}, indent=1))
+    partial.replace(path)
+
+
+def run_all(pending: list[tuple[str, str]], workers: int, seconds: float, keep) -> None:
+    """Every molecule in a process of its own, ``workers`` at a time; ``keep`` is given each row."""
+    context = multiprocessing.get_context("forkserver")  # imports once, runs nothing before it forks
+    context.set_forkserver_preload(PRELOADED)
+    queue, running = list(reversed(pending)), {}
+    while queue or running:
+        while queue and len(running) < workers:
+            name, smiles = queue.pop()
+            ours, theirs = context.Pipe(duplex=False)
+            process = context.Process(target=child, args=(name, smiles, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            running[ours] = (process, name, smiles, time.monotonic())
+        ready = wait(list(running), timeout=0.5)
+        for connection, (process, name, smiles, began) in list(running.items()):
+            took = time.monotonic() - began
+            if connection in ready:
+                try:
+                    row = connection.recv()
+                except EOFError:
+                    process.join()
+                    row = {"outcome": "FAULT", "why": f"the process ended with code {process.exitcode}"}
+            elif took > seconds:
+                row = {"outcome": "TIME", "why": f"not ready after {seconds:g} s"}
+            else:
+                continue
+            process.kill()
+            process.join()
+            connection.close()
+            del running[connection]
+            keep({"name": name, "smiles": smiles, "seconds": round(took, 2), **row})
+
+
+def child(name: str, smiles: str, connection: Connection) -> None:
+    """Sends the outcome of one molecule."""
+    from boltzgen.errors import InputError, NotConvergedError
+
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "printed").open("w+") as printed:
+        os.dup2(printed.fileno(), 1)  # what libraries print is none of a person's business
+        os.dup2(printed.fileno(), 2)
+        out = Path(folder) / "run"
+        try:
+            sample(smiles, out)
+            row = {"outcome": "sampled", **checked(smiles, out)}
+            if row["why"]:
+                row["outcome"] = "WRONG"
+            elif is_nonsense(name):
+                row |= {"outcome": "WRONG", "why": "sampled, and should have been refused"}
+        except (InputError, NotConvergedError) as error:
+            row = {"outcome": "refused", "why": str(error)}
+            if "\n" in str(error).strip():
+                row = {"outcome": "WRONG", "why": f"refused in more than one sentence: {error}"}
+        except Exception:
+            row = {"outcome": "FAULT", "why": traceback.format_exc()[-2000:]}
+        printed.seek(0)
+        row["printed"] = printed.read(200)
+    connection.send(row)
+
+
+def is_nonsense(name: str) -> bool:
+    return name.split("/")[0] == REFUSED_CLASS
+
+
+def sample(smiles: str, out: Path) -> None:
+    """The whole recipe with tiny dynamics and a model that has seen one step."""
+    import torch
+
+    from boltzgen.workflows.config import SampleConfig
+    from boltzgen.workflows.sample import run_sample
+
+    torch.set_num_threads(1)
+    config = SampleConfig.model_validate(
+        {
+            "molecule": smiles,
+            "n_samples": SAMPLES,
+            "device": "cpu",
+            "budget_seconds": BUDGET,
+            "refine": "off",
+            "frames": {
+                "ladders": 2,
+                "hot_factor": 1.5,
+                "picoseconds": 1.0,
+                "steps_per_frame": 10,
+                "walkers": 32,
+                "local_picoseconds": 1.0,
+            },
+            "training": {"max_steps": 1, "batch_size": 32},
+        }
+    )
+    run_sample(config, out)
+
+
+def checked(smiles: str, out: Path) -> dict:
+    """Figures of the run in ``out``, and the first thing that is wrong with it in "why"."""
+    summary = json.loads((out / "summary.json").read_text())
+    figures = {
+        "n_atoms": summary["n_atoms"],
+        "effective_samples": summary["effective_sample_size"],
+        "stages": summary["wall_seconds"],
+    }
+    why = wrong_arrays(out / "ensemble.npz", SAMPLES) or wrong_conformers(smiles, out / "conformers.sdf")
+    return figures | {"why": why}
+
+
+def print_table(rows: list[dict]) -> None:
+    """Outcomes by class, then everything that went wrong, then why molecules were refused."""
+    outcomes = ("sampled", "refused", "WRONG", "FAULT", "TIME")
+    classes: dict[str, Counter] = {}
+    for row in rows:
+        group = row["name"].split("/")[0] if "/" in row["name"] else "listed"
+        classes.setdefault(group, Counter())[row["outcome"]] += 1
+    print(f"\n{'class':20s}" + "".join(f"{name:>9s}" for name in outcomes))
+    for group, counts in [*classes.items(), ("all", Counter(row["outcome"] for row in rows))]:
+        print(f"{group:20s}" + "".join(f"{counts[name]:9d}" for name in outcomes))
+    seconds = sorted(row["seconds"] for row in rows)
+    if seconds:
+        print(f"seconds a molecule: median {seconds[len(seconds) // 2]:.1f}, longest {seconds[-1]:.1f}")
+    for row in rows:
+        if row["outcome"] not in GOOD:
+            print(f"\n{row['outcome']} {row['name']} {row['smiles']}\n{row['why']}")
+    print("\nRefused, other than nonsense:")
+    for row in rows:
+        if row["outcome"] == "refused" and not is_nonsense(row["name"]):
+            print(f"  {row['name']} {row['smiles']}: {row['why']}")
+
+
+if __name__ == "__main__":
+    main()
