@@ -7,8 +7,6 @@ and is made ever more seldom. Torsions of hot frames show the stiff part every c
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,7 +14,7 @@ from torch import Tensor
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import fixed_parameters
-from boltzgen.objectives.reverse_kl import trained_action, worth_training
+from boltzgen.objectives.outliers import DEFAULT_OUTLIERS, Outliers
 
 
 def conditional_reverse_kl(
@@ -25,15 +23,14 @@ def conditional_reverse_kl(
     torsions: Float[Tensor, "batch torsions"],
     generator: torch.Generator | None = None,
     inverse_temperature: float = 1.0,
-    drop_fraction: float = 0.01,
-    log_cut: float = math.inf,
+    outliers: Outliers = DEFAULT_OUTLIERS,
 ) -> tuple[Float[Tensor, ""], int]:
     """Surrogate with the path gradient of E_τ KL(q(y|τ)‖p^β(y|τ)), and how many samples were dropped.
 
     As ``reverse_kl``, at fixed ``torsions`` (the model's, on the stretched circle): only the layers that move
     stiff coordinates learn. Where torsions depend on ring puckers, log q(τ|pucker) enters the gradient.
-    Actions of different torsions differ by their free energies, too: with ``log_cut`` torsions strained by
-    more than that many kT count for less.
+    Actions of different torsions differ by their free energies, too: with a ``log_cut`` of ``outliers``,
+    torsions strained by more than that many kT count for less.
     """
     n = len(torsions)
     with torch.no_grad():
@@ -47,8 +44,8 @@ def conditional_reverse_kl(
             _, torsion_log_det = model.unmove_torsions(torsions, latent)
             log_q = log_q + torsion_log_det
         action = log_q + inverse_temperature * target.reduced_energy(x)
-        kept = worth_training(-action.detach(), drop_fraction)
-        (gradient,) = torch.autograd.grad(trained_action(action, kept, log_cut).sum(), latent)
+        kept = outliers.kept(-action.detach())
+        (gradient,) = torch.autograd.grad(outliers.trained_action(action, kept).sum(), latent)
     used = torch.nonzero(kept).flatten()
     if not len(used):
         return torch.full_like(log_q.sum(), torch.nan), n

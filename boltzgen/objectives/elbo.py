@@ -1,4 +1,4 @@
-"""Training of variational autoencoders: the evidence lower bound on frames, and reverse KL on (x, z)."""
+"""Training of variational autoencoders on frames by the evidence lower bound."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.models.model import Internal
 from boltzgen.models.vae import VariationalAutoencoder
-from boltzgen.objectives.reverse_kl import ReverseKLInfo, reverse_kl
+from boltzgen.objectives.frames import random_batch
+from boltzgen.objectives.objective import Loss, Objective
 
 
 def beta_schedule(progress: float, warmup_share: float) -> float:
@@ -36,21 +36,30 @@ def elbo_loss(
     return math.log(importance_samples) - torch.logsumexp(terms, dim=1).mean()
 
 
-def extended_reverse_kl(
-    model: VariationalAutoencoder,
-    target: BoltzmannTarget,
-    n: int,
-    generator: torch.Generator | None = None,
-    inverse_temperature: float = 1.0,
-    drop_fraction: float = 0.01,
-) -> tuple[Float[Tensor, ""], ReverseKLInfo]:
-    """Surrogate for the gradient of KL(p(z) p(x|z) ‖ p^β(x) r(z|x)), the reverse KL on (x, z).
+def scheduled_elbo_loss(
+    model: VariationalAutoencoder, frames: Internal, progress: float, generator: torch.Generator
+) -> Float[Tensor, ""]:
+    """Minus the bound that ``model.config`` asks for, its latent terms coming in over the warm-up."""
+    config = model.config
+    beta = beta_schedule(progress, config.beta_warmup_share)
+    return elbo_loss(model, frames, generator, config.importance_samples, beta)
 
-    E[log p(z) + log p(x|z) − log r(z|x) + βu(x)] = KL − log Z ≥ KL(q(x)‖p^β) − log Z. In (x, z) the model is
-    a bijection, so that p's parameters get path gradients as a flow's do; r's get those of its likelihood.
-    """
-    surrogate, info = reverse_kl(model, target, n, generator, inverse_temperature, drop_fraction)
-    if not bool(info.kept.any()):
-        return surrogate, info
-    trained = Internal(*(part[info.kept] for part in info.internal))
-    return surrogate - model.encoder_log_prob(trained).mean(), info
+
+class EvidenceLowerBound(Objective):
+    """The bound on ``frames``, in batches drawn with replacement."""
+
+    model: VariationalAutoencoder
+
+    def __init__(
+        self,
+        model: VariationalAutoencoder,
+        frames: Internal,
+        batch_size: int,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__(model, generator)
+        self.frames, self.batch_size = frames, batch_size
+
+    def loss(self, progress: float) -> Loss:
+        batch = random_batch(self.frames, self.batch_size, self.generator)
+        return Loss(scheduled_elbo_loss(self.model, batch, progress, self.generator))

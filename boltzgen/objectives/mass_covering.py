@@ -1,138 +1,61 @@
-"""Mass covering: the α = 2 divergence ∫ p²/q, by annealed importance sampling and a prioritised buffer.
-
-∫ p²/q has gradient −∫ (p²/q) ∇log q: maximum likelihood of samples from g ∝ p²/q, which lie where q is too
-small, lost modes before all. Annealed importance sampling from q to g finds them. Its particles are kept with
-their weights, drawn in proportion to these, and brought up to date with the model as it changes (Midgley et
-al., "Flow annealed importance sampling bootstrap", 2023, alg. 1 and eqs. 5-9).
-"""
+"""Mass covering: training on particles of the α = 2 bootstrap, kept in a prioritised buffer."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
-from boltzgen.errors import InputError
+from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.models.flow import FlowModel
-from boltzgen.models.latent import EnergyTarget, LatentDensities
-from boltzgen.models.model import Internal, fixed_parameters
-from boltzgen.sampling.annealed import (
-    FIRST_STEP,
-    LEAST_STEP,
-    LONGEST_TRAJECTORY,
-    TARGET_ACCEPTANCE,
-    AnnealedState,
-    Annealing,
-    Stage,
-)
+from boltzgen.objectives.bootstrap import Bootstrap, bootstrap_loss
+from boltzgen.objectives.objective import Loss, Objective
+from boltzgen.objectives.prioritised_buffer import PrioritisedBuffer
 
 
-@dataclass(frozen=True)
-class BootstrapParticles:
-    """What one round of annealing gave, in the measure dτ dy of internal coordinates.
+class MassCovering(Objective):
+    """The α = 2 bootstrap at the target temperature; log weights are those of the model's first samples.
 
-    log_weights: towards p²/q, E[w] = ∫ p²/q. log_prob: log q at the time. model_log_weights: −u − log q of
-    the model samples that the annealing started from.
+    Parameters
+    ----------
+    bootstrap
+        Makes ``particles`` new particles every ``refresh_every`` steps.
+    capacity
+        Number of particles that the buffer holds.
+    correction_bound
+        Bound of the weight that makes up for a model that has changed since a particle was made.
     """
 
-    frames: Internal
-    log_weights: Float[Tensor, " particles"]
-    log_prob: Float[Tensor, " particles"]
-    model_log_weights: Float[Tensor, " particles"]
+    kept = ("bootstrap", "buffer", "steps")
+    model: FlowModel
+    target: BoltzmannTarget
 
+    def __init__(
+        self,
+        model: FlowModel,
+        target: BoltzmannTarget,
+        batch_size: int,
+        generator: torch.Generator,
+        bootstrap: Bootstrap,
+        particles: int,
+        refresh_every: int,
+        capacity: int,
+        correction_bound: float,
+    ) -> None:
+        super().__init__(model, generator, target)
+        self.batch_size, self.bootstrap, self.particles = batch_size, bootstrap, particles
+        self.refresh_every, self.correction_bound = refresh_every, correction_bound
+        self.buffer = PrioritisedBuffer(capacity)
+        self.steps = 0
 
-class Bootstrap:
-    """Annealing from the model to p²/q in its latent space; its step size follows the acceptance.
-
-    At β the density is base^(1−2β) p̃^(2β): the model at 0, the target half way, p²/q at 1.
-    """
-
-    def __init__(self, model: FlowModel, target: EnergyTarget, n_stages: int, n_leapfrog: int) -> None:
-        self.model = model
-        self.densities = LatentDensities(model, target)
-        self.annealing = Annealing(self._tilted, self.densities.wrap, n_leapfrog)
-        self.betas = [(k + 1) / n_stages for k in range(n_stages)]
-        self.step_sizes = [FIRST_STEP] * n_stages
-
-    def run(self, n: int, generator: torch.Generator | None = None) -> BootstrapParticles:
-        """``n`` independent particles, moved and weighted towards p²/q."""
-        with fixed_parameters(self.model):
-            state = self.annealing.init(self.densities.sample(n, generator))
-            model_log_weights = 0.5 * (state.log_target - state.log_base)
-            for k, beta in enumerate(self.betas):
-                state, info = self.annealing.step(state, Stage(beta, self.step_sizes[k]), generator)
-                longest = LONGEST_TRAJECTORY / self.annealing.n_leapfrog
-                step_size = self.step_sizes[k] * math.exp(info.acceptance - TARGET_ACCEPTANCE)
-                self.step_sizes[k] = min(max(step_size, LEAST_STEP), longest)
-            return self._particles(state, model_log_weights)
-
-    def _tilted(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        log_base, log_target = self.densities(z)
-        return log_base, 2.0 * log_target - log_base
-
-    @torch.no_grad()
-    def _particles(self, state: AnnealedState, model_log_weights: Tensor) -> BootstrapParticles:
-        internal, log_det = self.model.forward(self.densities.latent(state.z))
-        return BootstrapParticles(internal, state.log_weights, state.log_base - log_det, model_log_weights)
-
-
-class PrioritisedBuffer:
-    """The latest ``capacity`` particles, drawn with probability in proportion to their weights."""
-
-    def __init__(self, capacity: int) -> None:
-        if capacity < 1:
-            raise InputError(f"A buffer of {capacity} particles was asked for; give at least one.")
-        self.capacity = capacity
-        self.frames = Internal(torch.empty(0), torch.empty(0))
-        self.log_weights = torch.empty(0)
-        self.log_prob = torch.empty(0)
-
-    def __len__(self) -> int:
-        return len(self.log_weights)
-
-    def add(self, particles: BootstrapParticles) -> None:
-        """Particles of finite weight come in, the oldest go."""
-        finite = torch.isfinite(particles.log_weights) & torch.isfinite(particles.log_prob)
-        torsions, stiff = (part[finite] for part in particles.frames)
-        log_weights, log_prob = particles.log_weights[finite].double(), particles.log_prob[finite].double()
-        if len(self):
-            torsions = torch.cat([self.frames.torsions, torsions])
-            stiff = torch.cat([self.frames.stiff, stiff])
-            log_weights = torch.cat([self.log_weights, log_weights])
-            log_prob = torch.cat([self.log_prob, log_prob])
-        latest = slice(-self.capacity, None)
-        self.frames = Internal(torsions[latest], stiff[latest])
-        self.log_weights, self.log_prob = log_weights[latest], log_prob[latest]
-
-    def draw(self, n: int, generator: torch.Generator | None = None) -> Int[Tensor, " n"]:
-        """Indices of ``n`` particles, with replacement."""
-        return torch.multinomial(torch.softmax(self.log_weights, 0), n, replacement=True, generator=generator)
-
-    def frames_at(self, chosen: Int[Tensor, " n"]) -> Internal:
-        """Internal coordinates of the particles ``chosen``."""
-        return Internal(self.frames.torsions[chosen], self.frames.stiff[chosen])
-
-    def update(self, chosen: Int[Tensor, " n"], log_prob: Float[Tensor, " n"]) -> None:
-        """log q of the particles ``chosen`` is now ``log_prob``; the weights towards p²/q follow."""
-        finite = torch.isfinite(log_prob)
-        chosen, log_prob = chosen[finite], log_prob[finite].double()
-        # All copies of one particle carry the same new value: writing it again changes nothing.
-        self.log_weights[chosen] = self.log_weights[chosen] + self.log_prob[chosen] - log_prob
-        self.log_prob[chosen] = log_prob
-
-
-def bootstrap_loss(
-    log_prob: Float[Tensor, " batch"], old_log_prob: Float[Tensor, " batch"], bound: float
-) -> Float[Tensor, ""]:
-    """−E[c log q] over particles drawn by their old weights, c = min(q_old/q, ``bound``), held fixed.
-
-    Its gradient is that of ∫ p²/q up to the constant ∫ p²/q itself. Particles whose log q is not finite have
-    no part in it.
-    """
-    finite = torch.nonzero(torch.isfinite(log_prob)).flatten()
-    log_prob, old = log_prob[finite], old_log_prob[finite]
-    correction = (old - log_prob.detach().double()).exp().clamp(max=bound).to(log_prob)
-    return -(correction * log_prob).sum() / max(len(old_log_prob), 1)
+    def loss(self, progress: float) -> Loss:
+        log_weights, n_dropped = None, 0
+        if self.steps % self.refresh_every == 0:
+            particles = self.bootstrap.run(self.particles, self.generator)
+            self.buffer.add(particles)
+            log_weights = particles.model_log_weights
+            n_dropped = int((~torch.isfinite(particles.log_weights)).sum())
+        self.steps += 1
+        chosen = self.buffer.draw(self.batch_size, self.generator)
+        log_prob = self.model.internal_log_prob(self.buffer.frames_at(chosen))
+        old = self.buffer.log_prob[chosen]
+        self.buffer.update(chosen, log_prob.detach())
+        return Loss(bootstrap_loss(log_prob, old, self.correction_bound), log_weights, n_dropped)

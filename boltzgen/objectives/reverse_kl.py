@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from boltzgen.energies.target import BoltzmannTarget
+from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Internal, fixed_parameters
+from boltzgen.objectives.cooling import Cooling
+from boltzgen.objectives.objective import Loss, Objective
+from boltzgen.objectives.outliers import DEFAULT_OUTLIERS, Outliers
 
 if TYPE_CHECKING:
     from boltzgen.coordinates.internal import MolecularCoordinates
@@ -56,45 +59,19 @@ class BijectiveModel(Protocol):
     def inverse(self, internal: Internal) -> tuple[Internal, Tensor]: ...
 
 
-def worth_training(log_weights: Tensor, drop_fraction: float) -> Tensor:
-    """1 for the samples that train, 0 for the worst ``drop_fraction`` and for non-finite ones [batch]."""
-    n_dropped = math.ceil(drop_fraction * len(log_weights))
-    finite = torch.isfinite(log_weights)
-    ranked = torch.where(finite, log_weights, -torch.inf)
-    kept = torch.ones_like(log_weights)
-    if n_dropped:
-        kept[ranked.topk(n_dropped, largest=False).indices] = 0.0
-    return torch.where(finite, kept, torch.zeros_like(kept))
-
-
-def trained_action(action: Tensor, kept: Tensor, log_cut: float) -> Tensor:
-    """``action`` of the samples ``kept`` as it trains, its logarithm beyond a bound; constants for others.
-
-    From ``log_cut`` nats above the batch's median on, A is c + ln(1 + A − c). A clash then still pulls the
-    parameters away from it, but not hundreds of times as hard as the samples that matter, which would leave
-    every step to a few clashes. Where q = p no sample lies beyond, and the gradient is zero as without a cut.
-    """
-    bound = action.detach()[kept > 0].median() + log_cut
-    finite = torch.where(kept > 0, action, torch.zeros_like(action))
-    excess = (finite - bound).clamp_min(0.0)
-    return finite - excess + torch.log1p(excess)
-
-
 def reverse_kl(
     model: BijectiveModel,
     target: BoltzmannTarget,
     n: int,
     generator: torch.Generator | None = None,
     inverse_temperature: float = 1.0,
-    drop_fraction: float = 0.01,
-    log_cut: float = math.inf,
+    outliers: Outliers = DEFAULT_OUTLIERS,
 ) -> tuple[Float[Tensor, ""], ReverseKLInfo]:
     """Surrogate whose parameter gradient is the path gradient of KL(q‖p^β), from ``n`` samples.
 
     With x = g(z) and v = ∇_z[log q(g(z)) + β u(g(z))] at fixed parameters, the path gradient is
     −vᵀ ∂g⁻¹(x)/∂θ (the implicit function theorem applied to Roeder et al. 2017, eq. 6; Vaitl et al. 2022):
-    its variance vanishes where q = p. The ``drop_fraction`` worst samples of the batch do not train, and
-    those ``log_cut`` nats above its median only with the logarithm of their action (``trained_action``).
+    its variance vanishes where q = p. ``outliers`` says how the worst samples of the batch train.
     The mixture weights of a multimodal base, which no path reaches, are trained by the score function.
     """
     with torch.no_grad():
@@ -104,8 +81,8 @@ def reverse_kl(
         internal, x, log_q = model.decode(latent)
         u = target.reduced_energy(x)
         action = log_q + inverse_temperature * u
-        kept = worth_training(-action.detach(), drop_fraction)
-        trained = trained_action(action, kept, log_cut)
+        kept = outliers.kept(-action.detach())
+        trained = outliers.trained_action(action, kept)
         gradients = torch.autograd.grad(trained.sum(), latent, allow_unused=True, materialize_grads=True)
 
     used = torch.nonzero(kept).flatten()
@@ -122,3 +99,39 @@ def reverse_kl(
         score = model.latent_log_prob(Internal(*(part.detach()[used] for part in latent)))
         surrogate = surrogate + (advantage * score).mean()
     return surrogate, info
+
+
+class ReverseKL(Objective):
+    """Reverse KL of the model's own samples with path gradients, started hot and cooled.
+
+    Parameters
+    ----------
+    model, target, batch_size, generator
+        A flow, the density that it learns, and the number of samples of a step.
+    cooling
+        Inverse temperature as a function of the progress.
+    outliers
+        How the worst samples of a batch train.
+    """
+
+    model: FlowModel
+    target: BoltzmannTarget
+
+    def __init__(
+        self,
+        model: FlowModel,
+        target: BoltzmannTarget,
+        batch_size: int,
+        generator: torch.Generator,
+        cooling: Cooling,
+        outliers: Outliers,
+    ) -> None:
+        super().__init__(model, generator, target)
+        self.batch_size, self.cooling, self.outliers = batch_size, cooling, outliers
+
+    def loss(self, progress: float) -> Loss:
+        beta = self.cooling(progress)
+        value, info = reverse_kl(
+            self.model, self.target, self.batch_size, self.generator, beta, self.outliers
+        )
+        return Loss(value, info.log_weights, info.n_dropped)

@@ -10,7 +10,8 @@ correct these, the better the better the model is (Gabrié, Rotskoff and Vanden-
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -96,6 +97,19 @@ class Walkers:
     def acceptance(self) -> float:
         """Share of the model's proposals accepted so far."""
         return self.accepted / max(self.proposed, 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Positions, velocities, energies and gradients of the walkers, and the counts."""
+        counts = {"replaced": self.replaced, "proposed": self.proposed, "accepted": self.accepted}
+        return {**vars(self.state), **counts}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what ``state_dict`` returned, on the device where the walkers are."""
+        device = self.state.positions.device
+        names = [field.name for field in fields(LangevinState)]
+        self.state = LangevinState(**{name: state[name].to(device) for name in names})
+        self.replaced, self.proposed = state["replaced"], state["proposed"]
+        self.accepted = state["accepted"]
 
     def move(self, n_steps: int, temperature: float, generator: torch.Generator | None = None) -> None:
         """``n_steps`` of dynamics at ``temperature`` (K); a walker that blows up is replaced and counted."""

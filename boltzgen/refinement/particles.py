@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boltzgen.models.latent import LatentDensities
-from boltzgen.sampling.annealed import Annealing, Stage
+from boltzgen.sampling.annealed import Annealing, AnnealingStage
 from boltzgen.sampling.thinning import thinned_share
 
 PARTS = 8  # of a pilot
@@ -22,7 +22,7 @@ LEAST_THINNED = 10  # pilot particles that must be left for a forecast
 class WeightedLatents:
     """Weighted particles z from the model, annealed through ``schedule``; none leaves them as drawn."""
 
-    def __init__(self, densities: LatentDensities, schedule: Sequence[Stage] = ()) -> None:
+    def __init__(self, densities: LatentDensities, schedule: Sequence[AnnealingStage] = ()) -> None:
         self.densities, self.schedule = densities, tuple(schedule)
         self.annealing = Annealing(densities, wrap=densities.wrap)
         self.acceptances: list[float] = []

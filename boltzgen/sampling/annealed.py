@@ -29,7 +29,7 @@ PLAN_RESAMPLE_BELOW = 0.5
 
 
 @dataclass(frozen=True)
-class Stage:
+class AnnealingStage:
     """Move with ``step_size`` at ``beta``."""
 
     beta: float
@@ -99,7 +99,7 @@ class Annealing:
         return self._evaluate(z, weights, 0.0, torch.arange(n, device=z.device))
 
     def step(
-        self, state: AnnealedState, stage: Stage, generator: torch.Generator | None = None
+        self, state: AnnealedState, stage: AnnealingStage, generator: torch.Generator | None = None
     ) -> tuple[AnnealedState, AnnealedInfo]:
         """Reweight to ``stage.beta`` and move there; the last stage, β = 1, needs no move for its weights."""
         state = self.reweight(state, stage.beta)
@@ -113,7 +113,7 @@ class Annealing:
     def run(
         self,
         z: Float[Tensor, "particles dim"],
-        schedule: Sequence[Stage],
+        schedule: Sequence[AnnealingStage],
         generator: torch.Generator | None = None,
     ) -> AnnealedState:
         """Particles z ~ q taken through ``schedule`` and weighted at β = 1."""
@@ -128,7 +128,7 @@ class Annealing:
         stage_loss: float,
         generator: torch.Generator | None = None,
         most_stages: int = 1000,
-    ) -> list[Stage]:
+    ) -> list[AnnealingStage]:
         """A schedule in which each stage costs about the share ``stage_loss`` of the effective particles.
 
         Step sizes are led to an acceptance of 75 % or to a quarter of a normal oscillation. The particles
@@ -141,17 +141,17 @@ class Annealing:
         for _ in range(TUNING_ROUNDS):
             state, acceptance = self._move(state, step_size, generator)
             step_size = self._adapted(step_size, acceptance)
-        schedule: list[Stage] = []
+        schedule: list[AnnealingStage] = []
         while len(schedule) < most_stages:
             beta = _next_beta(state, stage_loss)
             if beta >= 1.0:
                 break
-            schedule.append(Stage(beta, step_size))
+            schedule.append(AnnealingStage(beta, step_size))
             state, info = resampling.step(state, schedule[-1], generator)
             step_size = self._adapted(step_size, info.acceptance)
         return schedule
 
-    def evaluations_per_particle(self, schedule: Sequence[Stage]) -> int:
+    def evaluations_per_particle(self, schedule: Sequence[AnnealingStage]) -> int:
         """Evaluations of both densities that a run costs for each particle."""
         return 1 + self.n_leapfrog * len(schedule)
 

@@ -1,8 +1,8 @@
 """A training cut short goes on where it was: its whole state in one file, written every so often.
 
 Parameters, optimiser, averages, random numbers, clock and history are kept, so that a resumed run of fixed
-steps ends with the parameters of one that was never cut. What an objective keeps beside the model (walkers, a
-buffer) starts afresh.
+steps ends with the parameters of one that was never cut. So is what an objective keeps beside the
+model: walkers, a buffer, a round of annealing.
 """
 
 from __future__ import annotations

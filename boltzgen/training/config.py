@@ -4,7 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
-Objective = Literal["auto", "reverse-kl", "guided", "mass-covering", "annealed", "walkers", "likelihood"]
+from boltzgen.objectives.outliers import Outliers
+
+ObjectiveName = Literal["auto", "reverse-kl", "guided", "mass-covering", "annealed", "walkers", "likelihood"]
 
 
 class WalkersConfig(BaseModel):
@@ -91,7 +93,7 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    objective: Objective = "auto"
+    objective: ObjectiveName = "auto"
     budget_seconds: PositiveFloat | None = None
     max_steps: PositiveInt | None = None
     batch_size: PositiveInt = 512
@@ -109,3 +111,8 @@ class TrainingConfig(BaseModel):
     walkers: WalkersConfig = WalkersConfig()
     mass_covering: MassCoveringConfig = MassCoveringConfig()
     annealed: AnnealedConfig = AnnealedConfig()
+
+    @property
+    def outliers(self) -> Outliers:
+        """How reverse KL treats the worst samples of a batch."""
+        return Outliers(self.drop_fraction, self.log_cut)

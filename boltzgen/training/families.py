@@ -17,27 +17,26 @@ from boltzgen.models.gan import AdversarialModel, GanConfig, WganConfig, WganGpC
 from boltzgen.models.model import Internal, Model
 from boltzgen.models.vae import VAEConfig, VariationalAutoencoder
 from boltzgen.objectives.likelihood import negative_log_likelihood
-from boltzgen.training.autoencoding import (
-    autoencoder_figures,
-    autoencoder_stages,
-    elbo_on_frames,
-    vae_energy_stages,
-)
-from boltzgen.training.config import Objective, TrainingConfig
-from boltzgen.training.games import (
+from boltzgen.training.adversarial_recipes import (
     adversarial_figures,
     adversarial_stages,
     domain_adversarial_stages,
     domain_figures,
 )
-from boltzgen.training.materials import Materials, StageBuilder, on_frames
-from boltzgen.training.recipes import stages
-from boltzgen.training.stage import Stage
+from boltzgen.training.autoencoder_recipes import (
+    autoencoder_figures,
+    autoencoder_stages,
+    vae_energy_stages,
+    vae_stages,
+)
+from boltzgen.training.config import ObjectiveName
+from boltzgen.training.data import TrainingData
+from boltzgen.training.recipes import StageBuilder, flow_stages, on_frames
 
 Figures = dict[str, float]
 
 
-def no_figures(model: Any, materials: Materials) -> Figures:
+def no_figures(model: Any, data: TrainingData) -> Figures:
     """Of a model that has nothing to say beside its samples."""
     return {}
 
@@ -47,7 +46,7 @@ class Family:
     """One kind of model.
 
     config: the schema of its settings. build: a new model in given coordinates. stages: its training on
-    ``Materials``. trained_on: "energy", or "frames" where it learns from reference samples alone. figures:
+    ``TrainingData``. trained_on: "energy", or "frames" where it learns from reference samples alone. figures:
     what a trained model says of itself, by name with units. objectives: the training objectives by name that
     it knows beside "auto". hot_frames: whether it also learns from frames at a higher temperature.
     """
@@ -56,13 +55,9 @@ class Family:
     build: Callable[[MolecularCoordinates, Any], Model]
     stages: StageBuilder
     trained_on: Literal["energy", "frames"]
-    figures: Callable[[Any, Materials], Figures] = no_figures
+    figures: Callable[[Any, TrainingData], Figures] = no_figures
     objectives: tuple[str, ...] = ()
     hot_frames: bool = False
-
-
-def _flow_stages(model: FlowModel, materials: Materials, config: TrainingConfig) -> list[Stage]:
-    return stages(model, materials, config)
 
 
 def _likelihood(model: FlowModel, frames: Internal, progress: float, generator: object) -> Any:
@@ -70,10 +65,10 @@ def _likelihood(model: FlowModel, frames: Internal, progress: float, generator: 
 
 
 FAMILIES: dict[str, Family] = {
-    "flow": Family(FlowConfig, FlowModel, _flow_stages, "energy", objectives=get_args(Objective)),
+    "flow": Family(FlowConfig, FlowModel, flow_stages, "energy", objectives=get_args(ObjectiveName)),
     "flow-likelihood": Family(FlowConfig, FlowModel, on_frames(_likelihood, "likelihood"), "frames"),
     "autoencoder": Family(AutoencoderConfig, Autoencoder, autoencoder_stages, "frames", autoencoder_figures),
-    "vae": Family(VAEConfig, VariationalAutoencoder, on_frames(elbo_on_frames, "ELBO"), "frames"),
+    "vae": Family(VAEConfig, VariationalAutoencoder, vae_stages, "frames"),
     "vae-energy": Family(VAEConfig, VariationalAutoencoder, vae_energy_stages, "energy"),
     "gan": Family(GanConfig, AdversarialModel, adversarial_stages, "frames", adversarial_figures),
     "wgan": Family(WganConfig, AdversarialModel, adversarial_stages, "frames", adversarial_figures),

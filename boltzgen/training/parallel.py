@@ -26,9 +26,10 @@ from torch import Tensor, nn
 
 from boltzgen.energies.bridge.term import BridgeTerm
 from boltzgen.errors import EvaluationError, InputError
+from boltzgen.objectives.objective import Loss
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.cores import usable_cores
-from boltzgen.training.stage import Loss, Stage
+from boltzgen.training.stage import Stage
 
 MOST_PROCESSES = 8  # unless more are asked for
 TIMEOUT = 300.0  # seconds for one batch, compiling its machine code included
@@ -88,14 +89,14 @@ def n_processes(stage: Stage, config: TrainingConfig, parameters: Sequence[nn.Pa
             f"Training in {asked} processes needs Linux and a machine whose GPUs are absent or hidden"
             " (CUDA_VISIBLE_DEVICES=''); leave 'processes' out."
         )
-    if stage.stateless is None or not able:
+    if not stage.objective.is_stateless or not able:
         return 1
     if asked is not None:
         return asked
     cores = min(usable_cores(), torch.get_num_threads(), MOST_PROCESSES)
     if config.max_steps is not None or cores == 1:
         return 1
-    target = stage.stateless.target
+    target = stage.objective.target
     bridged = target is not None and any(isinstance(t, BridgeTerm) for t in target.energy.terms.values())
     return 1 if bridged else cores
 
@@ -111,7 +112,7 @@ class Team:
     def __init__(self, stage: Stage, parameters: Sequence[nn.Parameter], n: int) -> None:
         self.stage, self.parameters, self.n = stage, list(parameters), n
         self._workers: list[_Worker] = []
-        self._seed = 0 if stage.stateless is None else stage.stateless.generator.initial_seed()
+        self._seed = stage.objective.generator.initial_seed()
         self._threads = torch.get_num_threads()
 
     def __enter__(self) -> Team:
@@ -182,9 +183,8 @@ class Team:
             torch._foreach_add_(sums, added)
 
     def _count(self, evaluations: int) -> None:
-        assert self.stage.stateless is not None
-        assert self.stage.stateless.target is not None
-        self.stage.stateless.target.counter.count += evaluations
+        assert self.stage.objective.target is not None
+        self.stage.objective.target.counter.count += evaluations
 
     def _answer(self, worker: _Worker) -> _Batch:
         try:
@@ -246,8 +246,7 @@ class Team:
                 return
 
     def _batch(self, rank: int, step: int, progress: float, gradients: list[Tensor]) -> _Batch:
-        assert self.stage.stateless is not None
-        generator, target = self.stage.stateless.generator, self.stage.stateless.target
+        generator, target = self.stage.objective.generator, self.stage.objective.target
         reseed(generator, self._seed, step, rank)
         before = 0 if target is None else target.counter.count
         loss = _differentiated(self.stage, self.parameters, progress, self.n)
@@ -277,7 +276,7 @@ class Team:
 
 def _differentiated(stage: Stage, parameters: Sequence[nn.Parameter], progress: float, n: int) -> Loss:
     """The loss of one of ``n`` batches; where it is finite ``parameters`` have an n-th of its gradient."""
-    loss = stage.loss(progress)
+    loss = stage.objective.loss(progress)
     for parameter in parameters:
         parameter.grad = None
     if torch.isfinite(loss.value):

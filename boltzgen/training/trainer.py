@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from boltzgen.errors import EvaluationError, InputError
+from boltzgen.objectives.objective import Loss
 from boltzgen.sampling.importance import effective_sample_size
 from boltzgen.training.checkpoint import Checkpoints
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.parallel import Team, n_processes
-from boltzgen.training.stage import Loss, Stage
+from boltzgen.training.stage import Stage
 
 WINDOW_BATCHES = 16
 MAX_BAD_STEPS = 50
@@ -306,6 +307,7 @@ class _Training:
             "plateau": {"seen": self.plateau.seen, "told": self.plateau.told},
             "bad_in_a_row": self.bad_in_a_row,
             "clock": {"elapsed": self.clock.elapsed, "total": self.clock.total},
+            "objective": self.stages[self.index].objective.state_dict(),
             "reserve_pending": self.reserve is not None,
             "result": vars(self.result),
         }
@@ -315,6 +317,7 @@ class _Training:
         self.model.load_state_dict(state["model"])
         self._enter_stage()
         self.entered = state["entered"]
+        self.stages[self.index].objective.load_state_dict(state["objective"])
         self.optimizer.load_state_dict(state["optimizer"])
         for name, value in state["averages"].items():
             self.average.averages[name].copy_(value)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from boltzgen.errors import InputError
 from boltzgen.sampling.frames import FramesConfig
-from boltzgen.training.config import Objective, TrainingConfig
+from boltzgen.training.config import ObjectiveName, TrainingConfig
 from boltzgen.training.families import family, require_objective
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -102,7 +102,7 @@ def read_config(path: str | Path) -> SampleConfig:
 
 def training_config(objective: str) -> TrainingConfig:
     """The default settings of an objective by name. Raises InputError for a name unknown."""
-    names = get_args(Objective)
+    names = get_args(ObjectiveName)
     if objective not in names:
         raise InputError(f"Objective '{objective}' is not known; give one of {', '.join(names)}.")
     return validated(TrainingConfig, objective=objective)

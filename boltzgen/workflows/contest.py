@@ -17,13 +17,13 @@ from boltzgen.evaluation.description import Described, describe
 from boltzgen.evaluation.discrepancy import LEAST_FRAMES
 from boltzgen.evaluation.results import Cost, ModelResult
 from boltzgen.models.model import Model
+from boltzgen.training.data import TrainingData
 from boltzgen.training.families import family
-from boltzgen.training.materials import Materials
 from boltzgen.training.trainer import Progress, TrainingResult, train
 from boltzgen.workflows.contestants import CompareConfig, Contestant
 from boltzgen.workflows.drawing import density_kind, draw
 from boltzgen.workflows.hot_frames import hot_frames
-from boltzgen.workflows.preparation import Preparation, energy_materials, internal_frames, untrained_model
+from boltzgen.workflows.preparation import Preparation, energy_data, internal_frames, untrained_model
 from boltzgen.workflows.progress import StageProgress, Stopwatch
 from boltzgen.workflows.reference_parts import ReferenceParts, thinned
 
@@ -81,11 +81,11 @@ def _trained_and_measured(contest: Contest, entrant: Contestant, row: ModelResul
     model = untrained_model(entrant.family, entrant.settings, prepared.model.coordinates, device)
     before = _samples_before(contest, model, generator)
     first, hot = prepared.target.evaluations, contest.hot_evaluations
-    materials = _materials(contest, entrant, model, generator)
-    training = _train(contest, entrant, model, materials)
+    data = _data(contest, entrant, model, generator)
+    training = _train(contest, entrant, model, data)
     first += contest.hot_evaluations - hot  # frames made now serve every model that learns from them
     cost = Cost(
-        n_frames=0 if materials.frames is None else len(materials.frames.stiff),
+        n_frames=0 if data.frames is None else len(data.frames.stiff),
         n_energy_evaluations=contest.shared_evaluations
         + (prepared.target.evaluations - first)
         + (contest.reference_evaluations if row.trained_on == "frames" else 0)
@@ -96,7 +96,7 @@ def _trained_and_measured(contest: Contest, entrant: Contestant, row: ModelResul
     )
     after = _samples(contest, model, generator)
     with watch.stage("measurement", entrant.label):
-        learnt = None if row.trained_on == "energy" or cost.n_frames < LEAST_FRAMES else _features(materials)
+        learnt = None if row.trained_on == "energy" or cost.n_frames < LEAST_FRAMES else _features(data)
         samples = contest.described(after)
         contest.samples[entrant.label] = samples
         yardstick = contest.yardstick
@@ -108,41 +108,39 @@ def _trained_and_measured(contest: Contest, entrant: Contestant, row: ModelResul
             generated=yardstick.measure(samples, learnt),
             reweighted=yardstick.measure_weighted(samples, after.log_weights) if after.has_density else None,
             weights=after.statistics if after.has_density else None,
-            figures=family(entrant.family).figures(
-                model, _test_materials(contest, entrant, model, generator)
-            ),
+            figures=family(entrant.family).figures(model, _test_data(contest, entrant, model, generator)),
         )
 
 
-def _materials(contest: Contest, entrant: Contestant, model: Model, generator: torch.Generator) -> Materials:
+def _data(contest: Contest, entrant: Contestant, model: Model, generator: torch.Generator) -> TrainingData:
     """The thermal frames of the energy itself, or the part of the reference that is there to learn from."""
     if family(entrant.family).trained_on == "energy":
-        return energy_materials(contest.prepared, model, generator)
+        return energy_data(contest.prepared, model, generator)
     rows = contest.parts.training
     if entrant.n_frames is not None:
         rows = thinned(rows, entrant.n_frames, contest.config.seed)
-    return _reference_materials(contest, entrant, rows, model, generator)
+    return _reference_data(contest, entrant, rows, model, generator)
 
 
-def _test_materials(
+def _test_data(
     contest: Contest, entrant: Contestant, model: Model, generator: torch.Generator
-) -> Materials:
+) -> TrainingData:
     """Frames that no model has seen, for what a model says of itself."""
     rows = np.concatenate(contest.parts.halves)
-    return _reference_materials(contest, entrant, rows, model, generator)
+    return _reference_data(contest, entrant, rows, model, generator)
 
 
-def _reference_materials(
+def _reference_data(
     contest: Contest, entrant: Contestant, rows: np.ndarray, model: Model, generator: torch.Generator
-) -> Materials:
+) -> TrainingData:
     positions = torch.as_tensor(contest.reference.positions[rows]).to(generator.device)
     hot = internal_frames(model, contest.hot_positions) if family(entrant.family).hot_frames else None
-    return Materials(contest.prepared.target, generator, internal_frames(model, positions), hot)
+    return TrainingData(contest.prepared.target, generator, internal_frames(model, positions), hot)
 
 
-def _features(materials: Materials) -> np.ndarray:
-    assert materials.frames is not None
-    torsions, stiff = materials.frames
+def _features(data: TrainingData) -> np.ndarray:
+    assert data.frames is not None
+    torsions, stiff = data.frames
     return torch.cat([torsions.cos(), torsions.sin(), stiff], dim=1).double().cpu().numpy()
 
 
@@ -160,11 +158,11 @@ def _samples_before(contest: Contest, model: Model, generator: torch.Generator) 
         return None
 
 
-def _train(contest: Contest, entrant: Contestant, model: Model, materials: Materials) -> TrainingResult:
+def _train(contest: Contest, entrant: Contestant, model: Model, data: TrainingData) -> TrainingResult:
     settings = contest.config.training_of_each(contest.prepared.target.n_atoms)
     name = f"training {entrant.label}"
     with contest.watch.stage(name):
-        stages = family(entrant.family).stages(model, materials, settings)
+        stages = family(entrant.family).stages(model, data, settings)
         return train(model, stages, settings, _relayed(contest.watch, name))
 
 

@@ -25,11 +25,11 @@ from boltzgen.sampling.frames import FramesConfig, ThermalFrames, thermal_dynami
 from boltzgen.sampling.tempering import temperature_ladder
 from boltzgen.sampling.turns import BondTurns
 from boltzgen.systems import MolecularSystem, load_system
+from boltzgen.training.data import TrainingData
 from boltzgen.training.families import family
-from boltzgen.training.materials import Materials
 from boltzgen.workflows.config import SampleConfig, validated, whole_budget
+from boltzgen.workflows.conformer_frames import conformer_frames, frames_of_every_conformer
 from boltzgen.workflows.given_reference import load_reference
-from boltzgen.workflows.guides import frames_of_every_conformer, guides
 from boltzgen.workflows.progress import Stopwatch
 
 SEED_CONFORMERS = 64
@@ -173,13 +173,13 @@ def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) 
     return Preparation(system, target, masses, size, frames, local, energies, tempered, model, reference)
 
 
-def energy_materials(prepared: Preparation, model: Model, generator: torch.Generator) -> Materials:
+def energy_data(prepared: Preparation, model: Model, generator: torch.Generator) -> TrainingData:
     """What a model that learns from the energy alone starts from: nothing but the energy's own frames."""
-    return Materials(
+    return TrainingData(
         prepared.target,
         generator,
         internal_frames(model, prepared.frames.positions),
-        guides=guides(model, prepared.local, prepared.local_energies, prepared.tempered),
+        conformers=conformer_frames(model, prepared.local, prepared.local_energies, prepared.tempered),
     )
 
 

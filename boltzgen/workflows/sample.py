@@ -16,8 +16,8 @@ from boltzgen.objectives.walkers import Walkers
 from boltzgen.report.page import report_page
 from boltzgen.sampling.frames import thermal_dynamics
 from boltzgen.training.checkpoint import Checkpoints, fingerprint
+from boltzgen.training.data import TrainingData
 from boltzgen.training.families import family
-from boltzgen.training.materials import Materials
 from boltzgen.training.model_file import save_model
 from boltzgen.training.trainer import Progress, TrainingResult, train
 from boltzgen.workflows.config import SampleConfig, config_toml, require_sane, validated, whole_budget
@@ -32,7 +32,7 @@ from boltzgen.workflows.judging import (
 )
 from boltzgen.workflows.preparation import (
     Preparation,
-    energy_materials,
+    energy_data,
     internal_frames,
     prepare,
     select_device,
@@ -112,19 +112,19 @@ def run_sample(
         torch.manual_seed(config.seed)
         generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
         prepared = prepare(config, generator, watch)
-        materials, trained_on = _materials(config, prepared, generator)
+        data, trained_on = _training_data(config, prepared, generator)
         checkpoints = None
         if folder is not None:
             write_whole(folder / CONFIG, lambda path: path.write_text(config_toml(config)))
             origin = fingerprint(prepared.model, prepared.frames.positions)
             checkpoints = Checkpoints(folder / CHECKPOINT, generator, origin)
-        training = _train(config, prepared, materials, watch, checkpoints)
+        training = _train(config, prepared, data, watch, checkpoints)
         if folder is not None:
             write_whole(folder / MODEL, lambda path: save_model(prepared.model, path, config.model))
         molecule = prepared.system.molecule
         ensemble = draw(prepared.model, prepared.target, molecule, config.n_samples, generator, watch)
         ensemble, refinement = refined(ensemble, config, prepared, generator, watch)
-    facts = _run_facts(config, prepared, training, materials) | refinement
+    facts = _run_facts(config, prepared, training, data) | refinement
     facts["trained_on"] = trained_on
     ensemble = _judged(ensemble, config, prepared, facts, watch)
     if folder is not None:
@@ -134,31 +134,31 @@ def run_sample(
     return ensemble
 
 
-def _materials(
+def _training_data(
     config: SampleConfig, prepared: Preparation, generator: torch.Generator
-) -> tuple[Materials, str]:
+) -> tuple[TrainingData, str]:
     """What the model is trained on, and the same in words."""
     own = internal_frames(prepared.model, prepared.frames.positions)
     if family(config.model).trained_on == "energy":
         walkers = _walkers(config, prepared, generator) if config.training.objective == "walkers" else None
-        materials = replace(energy_materials(prepared, prepared.model, generator), walkers=walkers)
-        return materials, f"the energy, after a start on {len(own.stiff)} frames of its own replica exchange"
+        data = replace(energy_data(prepared, prepared.model, generator), walkers=walkers)
+        return data, f"the energy, after a start on {len(own.stiff)} frames of its own replica exchange"
     hot, beside = None, ""
     if family(config.model).hot_frames:
         hot = internal_frames(prepared.model, hot_frames(prepared, generator))
         beside = f", and {len(hot.stiff)} at {HOT * config.temperature:g} K"
     if prepared.reference is None:
-        materials = Materials(prepared.target, generator, own, hot)
-        return materials, f"{len(own.stiff)} frames of its own short replica exchange{beside}"
+        data = TrainingData(prepared.target, generator, own, hot)
+        return data, f"{len(own.stiff)} frames of its own short replica exchange{beside}"
     frames = internal_frames(prepared.model, reference_positions(prepared.reference, generator))
-    materials = Materials(prepared.target, generator, frames, hot)
-    return materials, f"{len(frames.stiff)} frames of {config.reference}{beside}"
+    data = TrainingData(prepared.target, generator, frames, hot)
+    return data, f"{len(frames.stiff)} frames of {config.reference}{beside}"
 
 
 def _train(
     config: SampleConfig,
     prepared: Preparation,
-    materials: Materials,
+    data: TrainingData,
     watch: Stopwatch,
     checkpoints: Checkpoints | None,
 ) -> TrainingResult:
@@ -175,7 +175,7 @@ def _train(
         watch.report(StageProgress("training", progress.fraction, progress.seconds_left, note))
 
     with watch.stage("training"):
-        stages = family(config.model).stages(model, materials, settings)
+        stages = family(config.model).stages(model, data, settings)
         return train(model, stages, settings, relay, checkpoints, reserve(config, prepared))
 
 
@@ -193,7 +193,7 @@ def _sampling_reserve(config: SampleConfig, budget: float) -> float:
 
 @torch.no_grad()
 def _run_facts(
-    config: SampleConfig, prepared: Preparation, training: TrainingResult, materials: Materials
+    config: SampleConfig, prepared: Preparation, training: TrainingResult, data: TrainingData
 ) -> dict[str, Any]:
     """What the summary says of how the samples came about."""
     model = prepared.model
@@ -202,7 +202,7 @@ def _run_facts(
         "solvent": prepared.system.solvent,
         "model": config.model,
         "density": density_kind(model),
-        "model_figures": family(config.model).figures(model, materials),
+        "model_figures": family(config.model).figures(model, data),
         "seed": config.seed,
         "device": str(prepared.frames.positions.device),
         "n_parameters": sum(p.numel() for p in model.parameters()),

@@ -45,11 +45,11 @@ from boltzgen.report.comparison import Rows
 from boltzgen.sampling.frames import FramesConfig, thermal_dynamics
 from boltzgen.systems import load_system
 from boltzgen.training.config import AnnealedConfig, TrainingConfig
-from boltzgen.training.recipes import stages
+from boltzgen.training.recipes import flow_stages
 from boltzgen.training.trainer import train
 from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.drawing import draw
-from boltzgen.workflows.preparation import Preparation, energy_materials, internal_frames, prepare
+from boltzgen.workflows.preparation import Preparation, energy_data, internal_frames, prepare
 from boltzgen.workflows.progress import Stopwatch
 from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
 
@@ -194,10 +194,10 @@ def trained(
     if objective == "walkers":
         dynamics = thermal_dynamics(target, prepared.masses, time_step=0.002, friction=5.0)
         walkers = Walkers(dynamics, positions, settings.walkers.number, generator)
-    materials = replace(energy_materials(prepared, model, generator), walkers=walkers)
+    data = replace(energy_data(prepared, model, generator), walkers=walkers)
     if objective == "likelihood":
-        materials = replace(materials, frames=internal_frames(model, positions))
-    result = train(model, stages(model, materials, settings), settings)
+        data = replace(data, frames=internal_frames(model, positions))
+    result = train(model, flow_stages(model, data, settings), settings)
     row = {
         "steps": result.steps,
         "evaluations": target.evaluations - before,

@@ -11,8 +11,8 @@ from boltzgen.models.autoencoder import Autoencoder, AutoencoderConfig, reconstr
 from boltzgen.models.mixture import fit_mixture
 from boltzgen.models.model import Internal
 from boltzgen.training.config import TrainingConfig
+from boltzgen.training.data import TrainingData
 from boltzgen.training.families import family
-from boltzgen.training.materials import Materials
 from boltzgen.training.trainer import train
 from tests.models.toy_coordinates import ToyCoordinates
 from tests.objectives.two_modes import CENTRES, TwoModes, mode_frames
@@ -33,9 +33,9 @@ def new_model(n_torsions: int = 2, n_stiff: int = 1, **settings) -> Autoencoder:
 @pytest.fixture(scope="module")
 def trained() -> Autoencoder:
     model, target = new_model(), TwoModes()
-    materials = Materials(target, torch.Generator().manual_seed(2), frames_of_both_modes(4000))
+    data = TrainingData(target, torch.Generator().manual_seed(2), frames_of_both_modes(4000))
     settings = TrainingConfig(max_steps=500, batch_size=256, learning_rate=5e-3)
-    train(model, family("autoencoder").stages(model, materials, settings), settings)
+    train(model, family("autoencoder").stages(model, data, settings), settings)
     assert target.evaluations == 0
     return model
 

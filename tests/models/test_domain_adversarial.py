@@ -7,9 +7,9 @@ from boltzgen.errors import InputError
 from boltzgen.models.domain_adversarial import HOT, TARGET, DomainAdversarialConfig, DomainAdversarialModel
 from boltzgen.models.model import Internal
 from boltzgen.sampling.importance import log_mean_weight
+from boltzgen.training.adversarial_recipes import domain_adversarial_stages, domain_figures
 from boltzgen.training.config import TrainingConfig
-from boltzgen.training.games import domain_adversarial_stages, domain_figures
-from boltzgen.training.materials import Materials
+from boltzgen.training.data import TrainingData
 from boltzgen.training.model_file import load_model, save_model
 from boltzgen.training.trainer import train
 from tests.coordinates.frames import coordinates, molecule
@@ -30,7 +30,7 @@ def perturbed(model: DomainAdversarialModel) -> DomainAdversarialModel:
     return model
 
 
-def shifted_domains(n: int = 3000) -> Materials:
+def shifted_domains(n: int = 3000) -> TrainingData:
     """A torsion and two lengths in both; all of them lie elsewhere in the hot domain, and are wider."""
     generator = torch.Generator().manual_seed(4)
 
@@ -39,10 +39,10 @@ def shifted_domains(n: int = 3000) -> Materials:
         return Internal(mean + 0.5 * spread * noise[:, :1], mean + spread * noise[:, 1:])
 
     target = TorusAndGaussian(1, 2)
-    return Materials(target, torch.Generator().manual_seed(5), frames(-0.5, 1.0), frames(1.0, 1.4))
+    return TrainingData(target, torch.Generator().manual_seed(5), frames(-0.5, 1.0), frames(1.0, 1.4))
 
 
-def populations(n: int = 3000) -> Materials:
+def populations(n: int = 3000) -> TrainingData:
     """Two modes of correlated torsions, nine to one in one domain and one to nine in the other."""
     generator, parts = torch.Generator().manual_seed(4), []
     for share in (0.9, 0.1):
@@ -51,16 +51,16 @@ def populations(n: int = 3000) -> Materials:
             mode_frames(1, round((1 - share) * n), generator),
         ]
         parts.append(Internal(*(torch.cat(pair) for pair in zip(*modes, strict=True))))
-    return Materials(TwoModes(), torch.Generator().manual_seed(5), *parts)
+    return TrainingData(TwoModes(), torch.Generator().manual_seed(5), *parts)
 
 
 def told_apart(adversary: bool) -> float:
     """Balanced accuracy of the classifier after training with or without its gradient."""
     settings = {"strength": 5.0, "target_share": 0.5, "beta_warmup_share": 0.5}
-    model, materials = toy_model(N_TORSIONS, N_STIFF, adversary=adversary, **settings), populations()
+    model, data = toy_model(N_TORSIONS, N_STIFF, adversary=adversary, **settings), populations()
     config = TrainingConfig(max_steps=400, batch_size=128, learning_rate=5e-3)
-    train(model, domain_adversarial_stages(model, materials, config), config)
-    return domain_figures(model, materials)["domain_balanced_accuracy"]
+    train(model, domain_adversarial_stages(model, data, config), config)
+    return domain_figures(model, data)["domain_balanced_accuracy"]
 
 
 def test_weights_on_the_extended_space_have_the_mean_z():
@@ -84,13 +84,13 @@ def test_the_bound_is_below_the_extended_estimate_of_the_density_and_rises_with_
 
 
 def test_every_parameter_gets_a_gradient_and_the_domains_differ():
-    model, materials = perturbed(toy_model()), shifted_domains(200)
-    stage = domain_adversarial_stages(model, materials, TrainingConfig(batch_size=64))[0]
-    stage.loss(1.0).value.backward()
+    model, data = perturbed(toy_model()), shifted_domains(200)
+    stage = domain_adversarial_stages(model, data, TrainingConfig(batch_size=64))[0]
+    stage.objective.loss(1.0).value.backward()
     assert all(p.grad is not None and p.grad.any() for p in model.parameters())
-    assert materials.frames is not None
+    assert data.frames is not None
     told = [
-        model.log_joint_and_latent(materials.frames, domain, generator=torch.Generator().manual_seed(8))[0]
+        model.log_joint_and_latent(data.frames, domain, generator=torch.Generator().manual_seed(8))[0]
         for domain in (TARGET, HOT)
     ]
     assert (told[0] - told[1]).abs().min() > 1e-6
@@ -101,15 +101,15 @@ def test_without_the_adversary_the_classifier_only_watches():
     gradients = {}
     for strength in (0.0, 1.0, 2.0):
         model = perturbed(toy_model(strength=strength))
-        materials = shifted_domains(200)
-        domain_adversarial_stages(model, materials, TrainingConfig(batch_size=64))[0].loss(
+        data = shifted_domains(200)
+        domain_adversarial_stages(model, data, TrainingConfig(batch_size=64))[0].objective.loss(
             1.0
         ).value.backward()
         gradients[strength] = model.encoder.network.last.weight.grad.clone()
     watching = perturbed(toy_model(adversary=False))
-    domain_adversarial_stages(watching, shifted_domains(200), TrainingConfig(batch_size=64))[0].loss(
-        1.0
-    ).value.backward()
+    domain_adversarial_stages(watching, shifted_domains(200), TrainingConfig(batch_size=64))[
+        0
+    ].objective.loss(1.0).value.backward()
     torch.testing.assert_close(watching.encoder.network.last.weight.grad, gradients[0.0])
     change = gradients[1.0] - gradients[0.0]
     assert change.abs().max() > 1e-6
@@ -140,8 +140,8 @@ def test_samples_keep_stereo_and_a_saved_model_makes_them_again(tmp_path):
 
 
 def test_frames_of_one_temperature_are_refused():
-    materials = Materials(TorusAndGaussian(1, 2), torch.Generator(), shifted_domains(10).frames)
+    data = TrainingData(TorusAndGaussian(1, 2), torch.Generator(), shifted_domains(10).frames)
     with pytest.raises(InputError, match="give hot frames"):
-        domain_adversarial_stages(toy_model(), materials, TrainingConfig())
+        domain_adversarial_stages(toy_model(), data, TrainingConfig())
     with pytest.raises(InputError, match="single atom"):
         toy_model(0, 0)

@@ -8,10 +8,10 @@ from boltzgen.errors import InputError
 from boltzgen.models.gan import AdversarialConfig, AdversarialModel, GanConfig, WganConfig, WganGpConfig
 from boltzgen.models.model import Internal
 from boltzgen.objectives.adversarial import critic_distance
+from boltzgen.training.adversarial_recipes import adversarial_figures, adversarial_stages
 from boltzgen.training.config import TrainingConfig
+from boltzgen.training.data import TrainingData
 from boltzgen.training.families import family
-from boltzgen.training.games import adversarial_figures, adversarial_stages
-from boltzgen.training.materials import Materials
 from boltzgen.training.model_file import load_model, save_model
 from boltzgen.training.trainer import train
 from tests.coordinates.frames import coordinates, molecule
@@ -32,8 +32,8 @@ def toy_model(config: AdversarialConfig) -> AdversarialModel:
     return AdversarialModel(ToyCoordinates(N_TORSIONS, N_STIFF), config).double()
 
 
-def toy_materials(n: int = 4000) -> Materials:
-    return Materials(TwoModes(), torch.Generator().manual_seed(1), two_mode_frames(n, 2))
+def toy_data(n: int = 4000) -> TrainingData:
+    return TrainingData(TwoModes(), torch.Generator().manual_seed(1), two_mode_frames(n, 2))
 
 
 def worst_marginal(model: AdversarialModel, frames: Internal) -> float:
@@ -50,15 +50,15 @@ def worst_marginal(model: AdversarialModel, frames: Internal) -> float:
 
 @pytest.mark.parametrize("game", GAMES)
 def test_every_parameter_is_moved_by_a_round_of_the_game(game):
-    model, materials = toy_model(GAMES[game](hidden=8)), toy_materials(100)
-    stage = adversarial_stages(model, materials, TrainingConfig(batch_size=32))[0]
+    model, data = toy_model(GAMES[game](hidden=8)), toy_data(100)
+    stage = adversarial_stages(model, data, TrainingConfig(batch_size=32))[0]
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     moved = set()
     for _ in range(model.config.critic_steps + 1):
         model.zero_grad(set_to_none=True)
-        stage.loss(0.0).value.backward()
+        stage.objective.loss(0.0).value.backward()
         moving = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
         assert len({name.split(".")[0] for name in moving}) == 1  # one player at a time
         moved |= moving
@@ -69,16 +69,16 @@ def test_every_parameter_is_moved_by_a_round_of_the_game(game):
 def test_the_game_reaches_both_modes(game):
     critic_steps = 1 if game == "gan" else 5
     config = GAMES[game](hidden=48, depth=2, pace=1.0, critic_steps=critic_steps)
-    model, materials = toy_model(config), toy_materials()
+    model, data = toy_model(config), toy_data()
     fresh = two_mode_frames(4000, 5)
     before = worst_marginal(model, fresh)
     training = TrainingConfig(max_steps=1400, batch_size=256, learning_rate=2e-3)
-    result = train(model, adversarial_stages(model, materials, training), training)
+    result = train(model, adversarial_stages(model, data, training), training)
     assert result.n_bad_steps == 0
     after = worst_marginal(model, fresh)
     assert before > 0.3
     assert after < 0.6 * before
-    figures = adversarial_figures(model, materials)
+    figures = adversarial_figures(model, data)
     if game == "gan":
         assert -0.01 < figures["discriminator_jensen_shannon_nats"] < 0.35
     else:
@@ -88,9 +88,9 @@ def test_the_game_reaches_both_modes(game):
 
 
 def test_a_clipped_critic_stays_within_its_bound_whatever_is_averaged():
-    model, materials = toy_model(WganConfig(hidden=8, clip=0.02)), toy_materials(100)
+    model, data = toy_model(WganConfig(hidden=8, clip=0.02)), toy_data(100)
     training = TrainingConfig(max_steps=30, batch_size=32, learning_rate=0.1)
-    train(model, adversarial_stages(model, materials, training), training)
+    train(model, adversarial_stages(model, data, training), training)
     points = torch.randn(50, 5, dtype=torch.float64)
     with torch.no_grad():
         outside = model.critic(points)
@@ -141,6 +141,6 @@ def test_a_new_generator_is_the_base_density():
 def test_without_frames_or_coordinates_there_is_nothing_to_learn(game):
     model = toy_model(GAMES[game](hidden=8))
     with pytest.raises(InputError, match="learns from frames and there are none"):
-        family(game).stages(model, Materials(TwoModes(), torch.Generator()), TrainingConfig())
+        family(game).stages(model, TrainingData(TwoModes(), torch.Generator()), TrainingConfig())
     with pytest.raises(InputError, match="single atom"):
         AdversarialModel(ToyCoordinates(0, 0), GAMES[game]())

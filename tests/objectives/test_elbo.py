@@ -6,11 +6,13 @@ import torch
 
 from boltzgen.models.model import Internal
 from boltzgen.models.vae import VAEConfig, VariationalAutoencoder
-from boltzgen.objectives.elbo import beta_schedule, elbo_loss, extended_reverse_kl
+from boltzgen.objectives.elbo import beta_schedule, elbo_loss
+from boltzgen.objectives.extended_reverse_kl import extended_reverse_kl
+from boltzgen.objectives.outliers import Outliers
 from boltzgen.sampling.importance import effective_sample_size, log_mean_weight
 from boltzgen.training.config import TrainingConfig
+from boltzgen.training.data import TrainingData
 from boltzgen.training.families import family
-from boltzgen.training.materials import Materials
 from boltzgen.training.trainer import train
 from tests.models.toy_coordinates import TorusAndGaussian, ToyCoordinates
 from tests.objectives.two_modes import TwoModes, mode_frames
@@ -43,7 +45,7 @@ def test_extended_path_gradient_has_the_expectation_of_the_reparametrised_one():
     path, full = [], []
     for seed in range(40):
         generator = torch.Generator().manual_seed(seed)
-        surrogate, _ = extended_reverse_kl(model, target, 500, generator, drop_fraction=0.0)
+        surrogate, _ = extended_reverse_kl(model, target, 500, generator, outliers=Outliers(0.0))
         path.append(gradient(model, surrogate))
         _, x, log_g = model.decode(model.sample_latent(500, torch.Generator().manual_seed(1000 + seed)))
         full.append(gradient(model, (log_g + target.reduced_energy(x)).mean()))
@@ -84,7 +86,7 @@ def trained(name, target, frames, steps, **changes):
     generator = torch.Generator().manual_seed(3)
     settings = TrainingConfig(max_steps=steps, batch_size=256, **changes)
     result = train(
-        model, family(name).stages(model, Materials(target, generator, frames), settings), settings
+        model, family(name).stages(model, TrainingData(target, generator, frames), settings), settings
     )
     return model, untrained, result
 

@@ -8,6 +8,7 @@ from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Internal
 from boltzgen.objectives.conditional import conditional_reverse_kl
 from boltzgen.objectives.dispersion import log_dispersion, usual_level
+from boltzgen.objectives.outliers import Outliers
 from tests.models.toy_coordinates import TorusAndGaussian
 from tests.objectives.test_reverse_kl import flow, gradient
 
@@ -30,7 +31,7 @@ def test_conditional_path_gradient_has_the_expectation_of_the_reparametrised_gra
     for seed in range(40):
         torsions = uniform_torsions(500, seed)
         surrogate, _ = conditional_reverse_kl(
-            model, target, torsions, torch.Generator().manual_seed(seed), drop_fraction=0.0
+            model, target, torsions, torch.Generator().manual_seed(seed), outliers=Outliers(0.0)
         )
         path.append(gradient(model, surrogate))
         latent = torch.randn(
@@ -49,7 +50,7 @@ def test_conditional_path_gradient_has_the_expectation_of_the_reparametrised_gra
 def test_stiff_layers_learn_at_given_torsions_and_torsion_layers_do_not():
     model = flow(0.2)
     surrogate, dropped = conditional_reverse_kl(
-        model, TorusAndGaussian(2, 4, coupled=0.7), uniform_torsions(200, 0), drop_fraction=0.05
+        model, TorusAndGaussian(2, 4, coupled=0.7), uniform_torsions(200, 0), outliers=Outliers(0.05)
     )
     assert dropped == 10
     surrogate.backward()
@@ -77,7 +78,7 @@ class ModelItself:
 
 def test_no_sample_pulls_where_the_model_equals_the_target():
     model, target = flow(0.2), ModelItself()
-    surrogate, _ = conditional_reverse_kl(model, target, uniform_torsions(64, 1), drop_fraction=0.0)
+    surrogate, _ = conditional_reverse_kl(model, target, uniform_torsions(64, 1), outliers=Outliers(0.0))
     assert gradient(model, surrogate).abs().max() < 1e-8
     frames = Internal(uniform_torsions(64, 2), torch.randn(64, 4, dtype=torch.float64))
     x, log_det = model.coordinates.to_positions(*frames)

@@ -8,12 +8,8 @@ import torch
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Internal
-from boltzgen.objectives.mass_covering import (
-    Bootstrap,
-    BootstrapParticles,
-    PrioritisedBuffer,
-    bootstrap_loss,
-)
+from boltzgen.objectives.bootstrap import Bootstrap, BootstrapParticles, bootstrap_loss
+from boltzgen.objectives.prioritised_buffer import PrioritisedBuffer
 from boltzgen.sampling.importance import log_mean_weight
 from tests.models.toy_coordinates import TorusAndGaussian, ToyCoordinates
 from tests.objectives.two_modes import SMALL

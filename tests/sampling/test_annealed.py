@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from boltzgen.errors import InputError
-from boltzgen.sampling.annealed import Annealing, Stage
+from boltzgen.sampling.annealed import Annealing, AnnealingStage
 from boltzgen.sampling.importance import effective_sample_size, log_mean_weight, weighted_mean
 
 DIM = 4
@@ -55,7 +55,7 @@ def test_log_z_and_means_have_honest_errors():
 
 def test_mean_weight_is_z_without_bias_however_coarse_the_schedule():
     method = Annealing(shifted_gaussian, n_leapfrog=2)
-    schedule = [Stage(0.05, 0.3), Stage(0.2, 0.3), Stage(0.5, 0.3)]
+    schedule = [AnnealingStage(0.05, 0.3), AnnealingStage(0.2, 0.3), AnnealingStage(0.5, 0.3)]
     z, generator = start(60_000, 1)
     ratio = (method.run(z, schedule, generator).log_weights - LOG_Z).exp()
     error = ratio.std() / math.sqrt(len(ratio))
@@ -83,7 +83,7 @@ def test_the_moves_leave_their_density_unchanged():
     z, generator = start(40_000, 3, dim=2)
     state = method.init(SHIFT + SCALE * z)
     for _ in range(5):
-        state, info = method.step(state, Stage(1.0, 0.6), generator)
+        state, info = method.step(state, AnnealingStage(1.0, 0.6), generator)
         assert 0.5 < info.acceptance < 0.99
     scaled = (state.z - SHIFT) / SCALE
     assert scaled.mean().item() == pytest.approx(0, abs=4 / math.sqrt(80_000))
@@ -141,7 +141,7 @@ def test_samples_without_density_stay_without_weight_and_do_no_harm():
 
     z, generator = start(20_000, 8, dim=2)
     method = Annealing(densities)
-    state = method.run(z, [Stage(0.3, 0.3), Stage(0.7, 0.3)], generator)
+    state = method.run(z, [AnnealingStage(0.3, 0.3), AnnealingStage(0.7, 0.3)], generator)
     found = log_mean_weight(state.log_weights)
     exact = 1.0 + math.log(0.5 * (1 + math.erf(1 / math.sqrt(2))))
     assert abs(found.value - exact) < 4 * found.stderr

@@ -6,17 +6,18 @@ import torch
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowConfig, FlowModel
 from boltzgen.models.model import Internal
+from boltzgen.objectives.cooling import Cooling
+from boltzgen.objectives.likelihood import Likelihood
+from boltzgen.objectives.objective import Loss
+from boltzgen.objectives.reverse_kl import ReverseKL
 from boltzgen.training.checkpoint import Checkpoints, fingerprint
 from boltzgen.training.config import TrainingConfig
-from boltzgen.training.recipes import likelihood_stage, reverse_kl_stage
-from boltzgen.training.trainer import Loss, Reserve, Stage, train
+from boltzgen.training.stage import Stage
+from boltzgen.training.trainer import Reserve, train
 from tests.models.toy_coordinates import TorusAndGaussian, ToyCoordinates
+from tests.training.toy_objectives import FunctionObjective, KilledError, counted
 
 STEPS = 60
-
-
-class KilledError(Exception):
-    """Stands for the end of the process."""
 
 
 def run(path=None, killed_after=None):
@@ -27,28 +28,18 @@ def run(path=None, killed_after=None):
     settings = TrainingConfig(max_steps=STEPS, batch_size=64, warmup_share=0.4)
     generator = torch.Generator().manual_seed(1)
     frames = Internal(*torch.randn(200, 6, generator=generator, dtype=torch.float64).split([2, 4], dim=1))
+    n, outliers = settings.batch_size, settings.outliers
     stages = [
-        likelihood_stage(model, frames, settings, generator),
-        reverse_kl_stage(model, target, settings, generator),
+        Stage("likelihood", 0.4, 2e-3, Likelihood(model, frames, n, generator)),
+        Stage("reverse KL", 0.6, 1e-3, ReverseKL(model, target, n, generator, Cooling(2.0, 0.3), outliers)),
     ]
-    calls = 0
-
-    def counted(stage: Stage) -> Stage:
-        def loss(progress: float) -> Loss:
-            nonlocal calls
-            calls += 1
-            if calls == killed_after:
-                raise KilledError
-            return stage.loss(progress)
-
-        return Stage(stage.name, stage.share, stage.learning_rate, loss, stage.steady_from, stage.betas)
-
+    calls = counted(stages, killed_after)
     checkpoints = None
     if path is not None:
         checkpoints = Checkpoints(path, generator, fingerprint(model, frames.stiff))
         checkpoints.due = lambda used: True
-    result = train(model, [counted(stage) for stage in stages], settings, checkpoints=checkpoints)
-    return model, result, generator, calls
+    result = train(model, stages, settings, checkpoints=checkpoints)
+    return model, result, generator, len(calls)
 
 
 @pytest.mark.parametrize("killed_after", [10, 24, 25, 50])
@@ -100,7 +91,7 @@ def test_time_is_left_for_refinement_where_half_time_is_poor(monkeypatch, asked,
 
     model = torch.nn.Linear(1, 1)
     monkeypatch.setattr("boltzgen.training.trainer.time.monotonic", lambda: now)
-    stages = [Stage("only", 1.0, 1e-3, step, steady_from=1.0)]
+    stages = [Stage("only", 1.0, 1e-3, FunctionObjective(step), steady_from=1.0)]
     settings = TrainingConfig(budget_seconds=100.0)
     result = train(model, stages, settings, reserve=Reserve(30.0, asked))
     assert result.steps == pytest.approx(70 if left else 100, abs=1)

@@ -11,15 +11,18 @@ import torch
 
 from boltzgen.errors import EvaluationError, InputError
 from boltzgen.models.flow import FlowModel
+from boltzgen.objectives.cooling import Cooling
+from boltzgen.objectives.objective import Loss
+from boltzgen.objectives.reverse_kl import ReverseKL
 from boltzgen.training import parallel
 from boltzgen.training.checkpoint import Checkpoints, fingerprint
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.parallel import Team, n_processes, reseed
-from boltzgen.training.recipes import reverse_kl_stage
-from boltzgen.training.stage import Loss, Stage, Stateless
+from boltzgen.training.stage import Stage
 from boltzgen.training.trainer import train
 from tests.models.toy_coordinates import ToyCoordinates
 from tests.objectives.two_modes import N_STIFF, N_TORSIONS, SMALL, TwoModes, second_mode_weight
+from tests.training.toy_objectives import FunctionObjective
 
 SEED, STEP = 5, 12
 SETTINGS = TrainingConfig(batch_size=128, warmup_share=0.0, learning_rate=5e-3, hot_factor=4.0)
@@ -42,15 +45,19 @@ def untrained() -> FlowModel:
 def toy(seed: int = SEED, **changes) -> tuple[FlowModel, TwoModes, Stage, TrainingConfig]:
     model, target = copy.deepcopy(untrained()), TwoModes()
     config = SETTINGS.model_copy(update=changes)
-    return model, target, reverse_kl_stage(model, target, config, torch.Generator().manual_seed(seed)), config
+    generator = torch.Generator().manual_seed(seed)
+    cooling = Cooling(config.hot_factor, config.anneal_share)
+    objective = ReverseKL(model, target, config.batch_size, generator, cooling, config.outliers)
+    stage = Stage("reverse KL", 1.0, config.learning_rate, objective, steady_from=config.anneal_share)
+    return model, target, stage, config
 
 
 def single(loss) -> tuple[torch.nn.Parameter, Stage]:
     """A stage that trains one number by ``loss(number)``."""
     number = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
     generator = torch.Generator().manual_seed(SEED)
-    stage = Stage("toy", 1.0, 1e-2, lambda progress: loss(number, generator), stateless=Stateless(generator))
-    return number, stage
+    objective = FunctionObjective(lambda progress: loss(number, generator), generator=generator)
+    return number, Stage("toy", 1.0, 1e-2, objective)
 
 
 def test_gradient_of_a_team_is_the_mean_of_the_gradients_of_its_batches():
@@ -65,8 +72,8 @@ def test_gradient_of_a_team_is_the_mean_of_the_gradients_of_its_batches():
     for rank in range(n):
         alone, _, stage, _ = toy()
         if rank:
-            reseed(stage.stateless.generator, SEED, STEP, rank)
-        loss = stage.loss(0.7)
+            reseed(stage.objective.generator, SEED, STEP, rank)
+        loss = stage.objective.loss(0.7)
         loss.value.backward()
         values.append(loss.value.detach())
         weights.append(loss.log_weights)
@@ -82,7 +89,7 @@ def test_parameters_that_no_batch_depends_on_have_no_gradient():
     """In the game of two players the one that does not move must not: Adam would move it on a zero."""
     used, idle = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
     generator = torch.Generator()
-    stage = Stage("toy", 1.0, 1e-2, lambda progress: Loss(used.sum()), stateless=Stateless(generator))
+    stage = Stage("toy", 1.0, 1e-2, FunctionObjective(lambda _: Loss(used.sum()), generator=generator))
     with Team(stage, [used, idle], 2) as team:
         for step in range(2):
             team.loss_and_gradient(step, 0.0)
@@ -94,7 +101,7 @@ def trained(path=None, steps=24, **changes):
     model, target, stage, config = toy(processes=2, max_steps=steps, **changes)
     checkpoints = None
     if path is not None:
-        checkpoints = Checkpoints(path, stage.stateless.generator, fingerprint(model, torch.zeros(1)))
+        checkpoints = Checkpoints(path, stage.objective.generator, fingerprint(model, torch.zeros(1)))
         checkpoints.due = lambda used: True
     return model, target, train(model, [stage], config, checkpoints=checkpoints)
 
@@ -221,7 +228,7 @@ def test_one_batch_that_is_not_finite_makes_a_bad_step():
 def test_processes_are_for_losses_without_state_where_time_is_the_limit(monkeypatch):
     model, _, stage, config = toy()
     parameters = list(model.parameters())
-    stateful = Stage("stateful", 1.0, 1e-3, stage.loss)
+    stateful = Stage("stateful", 1.0, 1e-3, FunctionObjective(stage.objective.loss, sequential=True))
     timed = config.model_copy(update={"budget_seconds": 10.0})
     asked = config.model_copy(update={"processes": 3, "max_steps": 10})
     assert n_processes(stage, asked, parameters) == 3
@@ -229,7 +236,7 @@ def test_processes_are_for_losses_without_state_where_time_is_the_limit(monkeypa
     assert n_processes(stage, timed, parameters) == 1  # as many as threads, and tests have one
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
-    likelihood = Stage("frames", 1.0, 1e-3, stage.loss, stateless=Stateless(torch.Generator()))
+    likelihood = Stage("frames", 1.0, 1e-3, FunctionObjective(stage.objective.loss))
     assert n_processes(likelihood, timed, parameters) == 2
     assert n_processes(likelihood, asked.model_copy(update={"processes": None}), parameters) == 1
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)

@@ -9,6 +9,7 @@ import torch
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Internal
+from boltzgen.objectives.guided import ConformerFrames
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.sampling.dynamics import Langevin
 from boltzgen.sampling.importance import effective_sample_size, log_mean_weight
@@ -19,8 +20,8 @@ from boltzgen.training.config import (
     TrainingConfig,
     WalkersConfig,
 )
-from boltzgen.training.materials import Guides, Materials
-from boltzgen.training.recipes import stages
+from boltzgen.training.data import TrainingData
+from boltzgen.training.recipes import flow_stages
 from boltzgen.training.trainer import TrainingResult, train
 from tests.objectives.two_modes import TwoModes, mode_frames, one_mode_model, second_mode_weight
 
@@ -47,11 +48,11 @@ def both_modes(n: int, generator: torch.Generator) -> Internal:
     return Internal(*(torch.cat(pair) for pair in zip(first, second, strict=True)))
 
 
-def both_guides(n: int, generator: torch.Generator) -> Guides:
+def both_conformers(n: int, generator: torch.Generator) -> ConformerFrames:
     """As many frames of the second mode as of the first, though it has less than half the weight."""
     frames = both_modes(n, generator)
     u = TwoModes().reduced_energy(torch.cat(tuple(frames), 1).view(-1, 1, 3))
-    return Guides(frames, u, torch.zeros(n, dtype=torch.float64), frames.torsions)
+    return ConformerFrames(frames, u, torch.zeros(n, dtype=torch.float64), frames.torsions)
 
 
 def trained(objective: str, steps: int, **changes) -> tuple[FlowModel, TwoModes, TrainingResult, Walkers]:
@@ -63,9 +64,9 @@ def trained(objective: str, steps: int, **changes) -> tuple[FlowModel, TwoModes,
     walkers = Walkers(dynamics, starts, settings.walkers.number, generator)
     target.counter.count = 0
     frames = both_modes(512, generator) if objective == "likelihood" or settings.warmup_share else None
-    guides = both_guides(2000, generator) if objective == "guided" else None
-    materials = Materials(target, generator, frames, walkers=walkers, guides=guides)
-    result = train(model, stages(model, materials, settings), settings)
+    conformers = both_conformers(2000, generator) if objective == "guided" else None
+    data = TrainingData(target, generator, frames, walkers=walkers, conformers=conformers)
+    result = train(model, flow_stages(model, data, settings), settings)
     return model, target, result, walkers
 
 
@@ -133,8 +134,10 @@ def test_stages_of_an_objective_share_the_budget(objective, names):
     frames = both_modes(10, generator)
     starts = torch.cat(tuple(frames), 1).view(-1, 1, 3)
     walkers = Walkers(Langevin(target, torch.ones(1)), starts, 4, generator)
-    guides = both_guides(20, generator) if objective in ("auto", "guided") else None
-    found = stages(one_mode(), Materials(target, generator, frames, walkers=walkers, guides=guides), config)
+    conformers = both_conformers(20, generator) if objective in ("auto", "guided") else None
+    found = flow_stages(
+        one_mode(), TrainingData(target, generator, frames, walkers=walkers, conformers=conformers), config
+    )
     assert [stage.name for stage in found] == names
     assert sum(stage.share for stage in found) == pytest.approx(1.0)
 
@@ -174,4 +177,6 @@ def test_a_seed_repeats_a_run():
 )
 def test_what_an_objective_lacks_is_said(objective, needs):
     with pytest.raises(InputError, match=needs):
-        stages(one_mode(), Materials(TwoModes(), torch.Generator()), TrainingConfig(objective=objective))
+        flow_stages(
+            one_mode(), TrainingData(TwoModes(), torch.Generator()), TrainingConfig(objective=objective)
+        )

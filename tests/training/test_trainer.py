@@ -7,11 +7,15 @@ import torch
 
 from boltzgen.errors import EvaluationError
 from boltzgen.models.flow import FlowConfig, FlowModel
+from boltzgen.objectives.cooling import Cooling
+from boltzgen.objectives.objective import Loss
+from boltzgen.objectives.reverse_kl import ReverseKL
 from boltzgen.sampling.importance import effective_sample_size, log_mean_weight
 from boltzgen.training.config import TrainingConfig
-from boltzgen.training.recipes import reverse_kl_stage
-from boltzgen.training.trainer import Loss, Plateau, Stage, train
+from boltzgen.training.stage import Stage
+from boltzgen.training.trainer import Plateau, train
 from tests.models.toy_coordinates import TorusAndGaussian, ToyCoordinates
+from tests.training.toy_objectives import FunctionObjective
 
 CONFIG = FlowConfig(torsion_couplings=2, torsion_hidden=16, stiff_couplings=2, stiff_hidden=16)
 
@@ -20,7 +24,9 @@ def train_toy(seed: int, steps: int = 300):
     torch.manual_seed(seed)
     model, target = FlowModel(ToyCoordinates(2, 4), CONFIG).double(), TorusAndGaussian(2, 4, coupled=0.5)
     config = TrainingConfig(max_steps=steps, batch_size=256, learning_rate=5e-3, warmup_share=0.0)
-    stage = reverse_kl_stage(model, target, config, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    objective = ReverseKL(model, target, 256, generator, Cooling(2.0, 0.3), config.outliers)
+    stage = Stage("reverse KL", 1.0, config.learning_rate, objective, steady_from=0.3)
     return model, target, train(model, [stage], config)
 
 
@@ -46,7 +52,7 @@ def test_a_seed_and_a_number_of_steps_repeat_a_run():
 
 def test_gradients_that_are_never_finite_end_in_a_sentence():
     model = torch.nn.Linear(1, 1)
-    stage = Stage("hopeless", 1.0, 1e-3, lambda progress: Loss(model.weight.sum() * math.nan))
+    stage = Stage("hopeless", 1.0, 1e-3, FunctionObjective(lambda _: Loss(model.weight.sum() * math.nan)))
     with pytest.raises(EvaluationError, match="training diverged"):
         train(model, [stage], TrainingConfig(max_steps=100))
 
@@ -60,7 +66,7 @@ def test_a_stage_of_few_steps_leaves_its_share_to_the_next():
             seen[name].append(progress)
             return Loss(model.weight.square().sum())
 
-        return Stage(name, 0.5, 1e-3, loss, most_steps=most_steps)
+        return Stage(name, 0.5, 1e-3, FunctionObjective(loss), most_steps=most_steps)
 
     result = train(model, [stage("short", 5), stage("long", None)], TrainingConfig(max_steps=40))
     assert result.steps == 40

@@ -10,8 +10,8 @@ from boltzgen.models.model import GenerativeModel
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.training.config import TrainingConfig
-from boltzgen.training.materials import Materials
-from boltzgen.training.recipes import stages
+from boltzgen.training.data import TrainingData
+from boltzgen.training.recipes import flow_stages
 from boltzgen.training.trainer import train
 from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.drawing import draw
@@ -32,12 +32,12 @@ def prepared():
     torch.manual_seed(0)
     found = prepare(CONFIG, torch.Generator().manual_seed(0), Stopwatch())
     frames = internal_frames(found.model, found.frames.positions)
-    materials = Materials(found.target, torch.Generator().manual_seed(1), frames)
+    data = TrainingData(found.target, torch.Generator().manual_seed(1), frames)
     settings = TrainingConfig(
         objective="reverse-kl", max_steps=300, batch_size=256, warmup_share=0.5, warmup_learning_rate=3e-3,
         learning_rate=3e-3, hot_factor=1.0,
     )  # fmt: skip
-    train(found.model, stages(found.model, materials, settings), settings)
+    train(found.model, flow_stages(found.model, data, settings), settings)
     return found
 
 

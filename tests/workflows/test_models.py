@@ -16,7 +16,7 @@ from boltzgen.models.model import GenerativeModel, ImplicitModel, LatentVariable
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.families import FAMILIES, Family
-from boltzgen.training.materials import on_frames
+from boltzgen.training.recipes import on_frames
 from boltzgen.workflows.config import SampleConfig, read_config, validated
 from boltzgen.workflows.drawing import density_kind, sample_with_known_density
 from boltzgen.workflows.plan import plan

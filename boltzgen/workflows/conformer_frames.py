@@ -11,8 +11,8 @@ from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.evaluation.modes import found_conformers
 from boltzgen.models.model import Internal, Model
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.objectives.guided import ConformerFrames
 from boltzgen.sampling.frames import FramesConfig, ThermalFrames, local_frames, thermal_dynamics
-from boltzgen.training.materials import Guides
 
 
 def frames_of_every_conformer(
@@ -40,12 +40,12 @@ def frames_of_every_conformer(
 
 
 @torch.no_grad()
-def guides(
+def conformer_frames(
     model: Model,
     local: Float[Tensor, "frames atoms 3"],
     reduced_energies: Float[Tensor, " frames"],
     of_all_temperatures: Float[Tensor, "others atoms 3"],
-) -> Guides:
+) -> ConformerFrames:
     """Frames (nm) in the model's coordinates: ``local`` ones with their energies (U/kT), others' torsions.
 
     Frames outside the coordinates' domain are left out.
@@ -55,4 +55,4 @@ def guides(
     hot, hot_stiff, hot_log_det = model.coordinates.from_positions(of_all_temperatures)
     hot_inside = torch.isfinite(hot_log_det + hot.sum(1) + hot_stiff.sum(1))
     frames = Internal(torsions[inside], stiff[inside])
-    return Guides(frames, reduced_energies[inside], log_det[inside], hot[hot_inside])
+    return ConformerFrames(frames, reduced_energies[inside], log_det[inside], hot[hot_inside])

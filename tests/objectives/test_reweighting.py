@@ -9,7 +9,8 @@ import torch
 from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Internal
-from boltzgen.objectives.annealed import model_samples, resampled, tempered, trust_region_step
+from boltzgen.objectives.reweighting import model_samples, resampled, tempered
+from boltzgen.objectives.trust_region import trust_region_step
 from boltzgen.sampling.importance import effective_sample_size, log_mean_weight
 from tests.models.toy_coordinates import TorusAndGaussian, ToyCoordinates
 from tests.objectives.two_modes import SMALL
