@@ -30,7 +30,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -39,7 +38,7 @@ from collections import Counter
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from molecule_list import read_molecules
+from benchmarks.harness import origin, read_molecules
 from written_molecules import wrong_arrays, wrong_conformers
 
 LIST = Path(__file__).parents[1] / "data" / "robustness" / "molecules.smi"
@@ -48,7 +47,7 @@ SECONDS = 120.0  # for one molecule on one core
 BUDGET = 20.0
 REFUSED_CLASS = "nonsense"
 GOOD = ("sampled", "refused")
-PRELOADED = ["boltzgen.workflows.sample", "boltzgen.report.page", "matplotlib.pyplot", "mdtraj"]
+PRELOADED = ["boltzgen.workflows.sample", "benchmarks.harness", "matplotlib.pyplot", "mdtraj"]
 
 
 def main() -> None:
@@ -89,9 +88,8 @@ def earlier_rows(path: Path | None, retry: bool) -> dict[str, dict]:
 def write(path: Path, rows: list[dict]) -> None:
     """All rows so far with the machine that made them; whole or not at all."""
     outcomes = Counter(row["outcome"] for row in rows)
-    about = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
     partial = path.with_name(f".{path.name}")
-    partial.write_text(json.dumps({"summary": outcomes, "about": about, "rows": rows}, indent=1))
+    partial.write_text(json.dumps({"summary": outcomes, **origin(), "rows": rows}, indent=1))
     partial.replace(path)
 
 
