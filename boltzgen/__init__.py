@@ -11,6 +11,7 @@ _PUBLIC = {
     "Ensemble": "boltzgen.ensemble",
     "InputError": "boltzgen.errors",
     "Molecule": "boltzgen.molecules.molecule",
+    "Problem": "boltzgen.problem",
     "compile_system": "boltzgen.energies.compiler",
     "load_model": "boltzgen.training.model_file",
     "load_system": "boltzgen.systems",
@@ -21,6 +22,7 @@ __all__ = [
     "Ensemble",
     "InputError",
     "Molecule",
+    "Problem",
     "compile_system",
     "load_model",
     "load_system",
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from boltzgen.ensemble import Ensemble
     from boltzgen.errors import InputError
     from boltzgen.molecules.molecule import Molecule
+    from boltzgen.problem import Problem
     from boltzgen.systems import load_system
     from boltzgen.training.model_file import load_model
     from boltzgen.workflows.sample import sample

@@ -98,7 +98,8 @@ def sample(
 ) -> None:
     """Train a model on the molecule's energy, sample it, weigh the samples, report."""
     with ProgressLine(Console(stderr=True), STARTED) as line:
-        from boltzgen.workflows.config import SampleConfig, training_config, validated
+        from boltzgen.settings import validated
+        from boltzgen.workflows.config import SampleConfig, training_config
 
         config = validated(
             SampleConfig,
@@ -189,8 +190,8 @@ def reference(
     """Reference ensemble by replica exchange on the compiled energy."""
     with ProgressLine(Console(stderr=True), STARTED) as line:
         from boltzgen.ensemble_folder import require_free_folder
+        from boltzgen.settings import validated
         from boltzgen.systems import load_system
-        from boltzgen.workflows.config import validated
         from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
 
         folder = None if out is None else require_free_folder(out)
@@ -236,8 +237,8 @@ def compare(
     with ProgressLine(Console(stderr=True), STARTED) as line:
         from boltzgen.ensemble_folder import summary_text
         from boltzgen.report.comparison import print_comparison
+        from boltzgen.settings import validated
         from boltzgen.workflows.compare import CompareConfig, run_compare
-        from boltzgen.workflows.config import validated
 
         config = validated(
             CompareConfig,

@@ -7,6 +7,7 @@ name of a folder in ``systems/``, which holds a ``system.toml`` and a structure.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,7 @@ from boltzgen.forcefields.parametrise import parametrise
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.peptides import is_peptide_pdb, is_sequence
 from boltzgen.molecules.perception import read_bare_pdb
+from boltzgen.openmm_xml import without_code
 
 DEFAULT_FORCEFIELD = "mmff94"
 DEFAULT_PEPTIDE_FORCEFIELD = "ff14sb"
@@ -61,6 +63,25 @@ class MolecularSystem:
     solvent: str
     name: str
     provenance: str
+
+    def to_text(self) -> dict[str, str]:
+        """All of it as text, for a file that is read without RDKit or OpenMM until it is needed."""
+        return {
+            "molecule": self.molecule.to_json(),
+            "system": openmm.XmlSerializer.serialize(self.system),
+            "forcefield": self.forcefield,
+            "solvent": self.solvent,
+            "name": self.name,
+            "provenance": self.provenance,
+        }
+
+    @classmethod
+    def from_text(cls, text: Mapping[str, str]) -> MolecularSystem:
+        """The system that ``to_text`` wrote. Raises InputError where it holds a force that is code."""
+        molecule = Molecule.from_json(text["molecule"])
+        system = openmm.XmlSerializer.deserialize(without_code(text["system"], text["name"]))
+        labels = {key: text[key] for key in ("forcefield", "solvent", "name", "provenance")}
+        return cls(molecule, system, **labels)
 
 
 def build_system(

@@ -44,7 +44,7 @@ def read_terms(path: str | os.PathLike) -> tuple[int, list[Term]]:
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise InputError(f"{path} is not an energy saved by this version ({_FORMAT})")
     try:
-        return int(content["n_atoms"]), [_from_file(state, path) for state in content["terms"]]
+        return int(content["n_atoms"]), [term_from_file(state, path) for state in content["terms"]]
     except InputError:
         raise
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -52,7 +52,8 @@ def read_terms(path: str | os.PathLike) -> tuple[int, list[Term]]:
         raise InputError(f"{path} is a damaged energy ({reason}): save it again") from error
 
 
-def _from_file(state: dict[str, Any], path: str | os.PathLike) -> Term:
+def term_from_file(state: dict[str, Any], path: str | os.PathLike) -> Term:
+    """The term that ``state`` of the file ``path`` describes. Raises InputError where it holds code."""
     if state["kind"] == BridgeTerm.kind:
         state = {**state, "xml": without_code(state["xml"], str(path))}
     return term_from_state(state)

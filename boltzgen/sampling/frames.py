@@ -7,10 +7,12 @@ carry the noise of a short run: no result is taken from them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -48,20 +50,27 @@ class FramesConfig(BaseModel):
 class ThermalFrames:
     """Frames [n, atoms, 3] in nm at the target temperature, the ladder of each, and walkers replaced.
 
-    frames_a_ladder: as many as each made. of_all_temperatures: frames of every rung, some from each part of
-    the run.
+    frames_a_ladder: as many as each made. tempered: frames of every rung, some from each part of the run.
     """
 
     positions: Float[Tensor, "frames atoms 3"]
     ladder: Int[Tensor, " frames"]
     replaced: int
     frames_a_ladder: int
-    of_all_temperatures: Float[Tensor, "others atoms 3"]
+    tempered: Float[Tensor, "others atoms 3"]
 
-    def where(self, kept: Bool[Tensor, " frames"]) -> ThermalFrames:
-        """The frames that are ``kept``."""
-        kept = kept.to(self.ladder.device)
-        return replace(self, positions=self.positions[kept], ladder=self.ladder[kept])
+    def where(self, keeps: Callable[[np.ndarray], np.ndarray]) -> ThermalFrames:
+        """The frames of which ``keeps(positions [n, atoms, 3])`` is true, at every temperature."""
+        cold, tempered = (
+            torch.as_tensor(keeps(x.cpu().numpy())).to(x.device) for x in (self.positions, self.tempered)
+        )
+        return ThermalFrames(
+            self.positions[cold],
+            self.ladder[cold],
+            self.replaced,
+            self.frames_a_ladder,
+            self.tempered[tempered],
+        )
 
 
 def thermal_dynamics(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -17,6 +18,8 @@ from boltzgen.models.gan import AdversarialModel, GanConfig, WganConfig, WganGpC
 from boltzgen.models.model import Internal, Model
 from boltzgen.models.vae import VAEConfig, VariationalAutoencoder
 from boltzgen.objectives.likelihood import negative_log_likelihood
+from boltzgen.problem import Problem
+from boltzgen.settings import validated
 from boltzgen.training.adversarial_recipes import (
     adversarial_figures,
     adversarial_stages,
@@ -89,6 +92,17 @@ def family(name: str) -> Family:
     if name not in FAMILIES:
         raise InputError(f"Model '{name}' is not known; give one of {', '.join(FAMILIES)}.")
     return FAMILIES[name]
+
+
+def untrained_model(name: str, settings: dict[str, Any], problem: Problem) -> Model:
+    """A new model of the family ``name`` for ``problem``, in single precision, on the device of its frames.
+
+    The model has a copy of the problem's coordinates. Its parameters are drawn by torch's global generator.
+    Raises InputError for a family or a setting that is not known.
+    """
+    kind = family(name)
+    model = kind.build(copy.deepcopy(problem.coordinates), validated(kind.config, **settings))
+    return model.float().to(problem.device)
 
 
 def require_objective(name: str, objective: str) -> None:

@@ -17,11 +17,13 @@ from boltzgen.evaluation.comparison import Yardstick
 from boltzgen.evaluation.description import Described, describe
 from boltzgen.evaluation.results import ModelResult
 from boltzgen.molecules.torsions import conformer_torsions
+from boltzgen.problem import Problem
 from boltzgen.report.comparison_page import comparison_page
-from boltzgen.workflows.contest import Contest, entered
-from boltzgen.workflows.contestants import CompareConfig, contestants
-from boltzgen.workflows.given_reference import reference_warnings
-from boltzgen.workflows.preparation import Preparation, prepare, select_device
+from boltzgen.systems import load_system
+from boltzgen.workflows.compared_models import ComparisonSetup, compared_model
+from boltzgen.workflows.comparison_entries import CompareConfig, comparison_entries
+from boltzgen.workflows.given_reference import load_reference, reference_warnings
+from boltzgen.workflows.preparation import prepare, select_device
 from boltzgen.workflows.progress import Stopwatch
 from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
 from boltzgen.workflows.reference_parts import reference_parts
@@ -60,24 +62,30 @@ def run_compare(
     A model that fails keeps its row, which says what happened. Raises InputError on bad input.
     """
     watch = watch or Stopwatch()
-    entrants = contestants(config)
+    entries = comparison_entries(config)
     preparation = config.preparation()
     folder = None if out is None else require_free_folder(out, (COMPARISON, PAGE))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
-        prepared = prepare(preparation, generator, watch)
-        molecule = prepared.system.molecule
+        with watch.stage("seed conformers"):
+            system = load_system(
+                config.molecule, config.forcefield, config.solvent, config.release_constraints
+            )
+            given = config.reference
+            reference = None if given is None else load_reference(given, system, config.temperature)
+        problem = prepare(preparation, generator, watch, system)
+        molecule = problem.molecule
         if molecule.n_atoms < 2:
             raise InputError(
                 f"'{molecule.smiles}' is a single atom with nothing to compare; give a molecule."
             )
-        shared = prepared.target.evaluations
-        reference = _reference(config, prepared, watch)
-        contest = _contest(config, prepared, reference, shared, watch)
-        results = [entered(contest, entrant) for entrant in entrants]
-    facts = _facts(contest)
-    found = ModelComparison(facts, results, claims(results), contest.yardstick, contest.samples)
+        shared = problem.target.evaluations
+        reference = reference or _reference(config, problem, watch)
+        setup = _setup(config, problem, reference, shared, watch)
+        results = [compared_model(setup, entry) for entry in entries]
+    facts = _facts(setup)
+    found = ModelComparison(facts, results, claims(results), setup.yardstick, setup.samples)
     if folder is not None:
         write_whole(folder / COMPARISON, lambda path: path.write_text(summary_text(found.summary())))
         page = comparison_page(json.loads(summary_text(found.summary())), found.yardstick, found.samples)
@@ -85,9 +93,8 @@ def run_compare(
     return found
 
 
-def _reference(config: CompareConfig, prepared: Preparation, watch: Stopwatch) -> Ensemble:
-    if prepared.reference is not None:
-        return prepared.reference
+def _reference(config: CompareConfig, problem: Problem, watch: Stopwatch) -> Ensemble:
+    """Frames of replica exchange made for this comparison."""
     settings = ReferenceConfig(
         temperature=config.temperature,
         hottest=max(HOTTEST, 3.0 * config.temperature),
@@ -96,14 +103,14 @@ def _reference(config: CompareConfig, prepared: Preparation, watch: Stopwatch) -
     )
     note = f"replica exchange, {settings.ladders} ladders of {settings.picoseconds:g} ps"
     with watch.stage("reference", note):
-        return reference_ensemble(prepared.system, settings, watch.report).ensemble
+        return reference_ensemble(problem.system, settings, watch.report).ensemble
 
 
-def _contest(
-    config: CompareConfig, prepared: Preparation, reference: Ensemble, shared: int, watch: Stopwatch
-) -> Contest:
-    coordinates = prepared.model.coordinates
-    molecule = prepared.system.molecule
+def _setup(
+    config: CompareConfig, problem: Problem, reference: Ensemble, shared: int, watch: Stopwatch
+) -> ComparisonSetup:
+    coordinates = problem.coordinates
+    molecule = problem.molecule
     with watch.stage("reference frames", f"{len(reference)} in four parts"):
         parts = reference_parts(reference, coordinates, config.seed)
         torsions = conformer_torsions(molecule)
@@ -115,12 +122,12 @@ def _contest(
     evaluations = int(
         reference.metadata.get("n_energy_evaluations", 0) * len(parts.training) / len(reference)
     )
-    return Contest(config, prepared, reference, parts, yardstick, watch, shared, evaluations)
+    return ComparisonSetup(config, problem, reference, parts, yardstick, watch, shared, evaluations)
 
 
-def _facts(contest: Contest) -> dict[str, Any]:
-    config, system, reference = contest.config, contest.prepared.system, contest.reference
-    settings = config.training_of_each(contest.prepared.target.n_atoms)
+def _facts(setup: ComparisonSetup) -> dict[str, Any]:
+    config, system, reference = setup.config, setup.problem.system, setup.reference
+    settings = config.training_of_each(setup.problem.target.n_atoms)
     source = "replica exchange" if config.reference is None else str(config.reference)
     return {
         "molecule": system.molecule.smiles,
@@ -135,16 +142,16 @@ def _facts(contest: Contest) -> dict[str, Any]:
         "reference": {
             "source": source,
             "n_frames": len(reference),
-            "n_frames_to_learn_from": len(contest.parts.training),
-            "n_frames_to_judge_by": sum(len(half) for half in contest.parts.halves),
-            "divided": contest.parts.how,
+            "n_frames_to_learn_from": len(setup.parts.training),
+            "n_frames_to_judge_by": sum(len(half) for half in setup.parts.halves),
+            "divided": setup.parts.how,
             "effective_sample_size": reference.effective_sample_size,
             "converged": reference.metadata.get("converged"),
             "n_energy_evaluations": reference.metadata.get("n_energy_evaluations"),
-            "wall_seconds": contest.watch.seconds.get("reference", 0.0),
+            "wall_seconds": setup.watch.seconds.get("reference", 0.0),
         },
         "warnings": reference_warnings(reference, source),
-        "n_energy_evaluations_shared": contest.shared_evaluations,
-        "wall_seconds": {**contest.watch.seconds, "total": contest.watch.elapsed},
+        "n_energy_evaluations_shared": setup.shared_evaluations,
+        "wall_seconds": {**setup.watch.seconds, "total": setup.watch.elapsed},
         "versions": package_versions(),
     }

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from boltzgen.errors import InputError
 from boltzgen.sampling.frames import FramesConfig
+from boltzgen.settings import validated
 from boltzgen.training.config import ObjectiveName, TrainingConfig
 from boltzgen.training.families import family, require_objective
-
-Schema = TypeVar("Schema", bound=BaseModel)
 
 
 class SampleConfig(BaseModel):
@@ -59,19 +58,6 @@ class SampleConfig(BaseModel):
         if "model" not in info.data:
             return settings  # the model itself is refused
         return validated(family(info.data["model"]).config, **settings).model_dump(exclude_none=True)
-
-
-def validated(schema: type[Schema], **settings: Any) -> Schema:
-    """``schema`` with ``settings``. Raises InputError that names the first setting that cannot be used."""
-    try:
-        return schema.model_validate(settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        own = first.get("ctx", {}).get("error")
-        if isinstance(own, InputError):
-            raise own from error
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"'{place}' cannot be {first['input']!r}: {first['msg']}.") from error
 
 
 def default_budget(n_atoms: int) -> float:

@@ -1,4 +1,4 @@
-"""Every conformer that replica exchange found, rare ones too, as training and coordinates want to see it."""
+"""Frames within every conformer that replica exchange found, rare ones oftener than they are populated."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from torch import Tensor
 
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.evaluation.modes import found_conformers
-from boltzgen.models.model import Internal, Model
 from boltzgen.molecules.molecule import Molecule
-from boltzgen.objectives.guided import ConformerFrames
 from boltzgen.sampling.frames import FramesConfig, ThermalFrames, local_frames, thermal_dynamics
 
 
@@ -37,22 +35,3 @@ def frames_of_every_conformer(
     local, _ = local_frames(dynamics, starts, config, generator)
     kept = torch.as_tensor(molecule.keeps_stereo(local.cpu().numpy())).to(x.device)
     return local[kept] if bool(kept.any()) else x
-
-
-@torch.no_grad()
-def conformer_frames(
-    model: Model,
-    local: Float[Tensor, "frames atoms 3"],
-    reduced_energies: Float[Tensor, " frames"],
-    of_all_temperatures: Float[Tensor, "others atoms 3"],
-) -> ConformerFrames:
-    """Frames (nm) in the model's coordinates: ``local`` ones with their energies (U/kT), others' torsions.
-
-    Frames outside the coordinates' domain are left out.
-    """
-    torsions, stiff, log_det = model.coordinates.from_positions(local)
-    inside = torch.isfinite(log_det + torsions.sum(1) + stiff.sum(1) + reduced_energies)
-    hot, hot_stiff, hot_log_det = model.coordinates.from_positions(of_all_temperatures)
-    hot_inside = torch.isfinite(hot_log_det + hot.sum(1) + hot_stiff.sum(1))
-    frames = Internal(torsions[inside], stiff[inside])
-    return ConformerFrames(frames, reduced_energies[inside], log_det[inside], hot[hot_inside])

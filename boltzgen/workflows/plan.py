@@ -8,6 +8,7 @@ from rdkit import Chem
 
 from boltzgen.coordinates.description import Feature, coverage_warnings, describe
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.training.families import untrained_model
 from boltzgen.workflows.config import SampleConfig, require_sane, whole_budget
 from boltzgen.workflows.preparation import prepare, select_device
 from boltzgen.workflows.progress import Stopwatch
@@ -52,18 +53,19 @@ def plan(config: SampleConfig, watch: Stopwatch | None = None) -> Plan:
     require_sane(config)
     with torch.random.fork_rng(devices=[]):
         generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
-        prepared = prepare(config, generator, watch or Stopwatch())
-    molecule, coordinates = prepared.system.molecule, prepared.model.coordinates
+        problem = prepare(config, generator, watch or Stopwatch())
+        model = untrained_model(config.model, config.model_settings, problem)
+    molecule, coordinates = problem.molecule, problem.coordinates
     return Plan(
         molecule=molecule.smiles,
         n_atoms=molecule.n_atoms,
         degrees_of_freedom=coordinates.n_torsions + coordinates.n_stiff,
-        forcefield=prepared.system.forcefield,
-        solvent=prepared.system.solvent,
+        forcefield=problem.system.forcefield,
+        solvent=problem.system.solvent,
         n_soft_torsions=coordinates.n_torsions,
         symmetry_multiplicity=coordinates.multiplicity,
         features=[_planned(molecule, feature) for feature in describe(coordinates)],
-        n_parameters=sum(p.numel() for p in prepared.model.parameters()),
+        n_parameters=sum(p.numel() for p in model.parameters()),
         budget_seconds=whole_budget(config, molecule.n_atoms),
         warnings=coverage_warnings(molecule),
     )

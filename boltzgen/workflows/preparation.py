@@ -1,12 +1,10 @@
-"""From a molecule's name to an untrained model: what every way of training starts from."""
+"""From a molecule's name to its problem: energy, frames of dynamics and coordinates fitted to them."""
 
 from __future__ import annotations
 
-import copy
 import math
 import time
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,19 +15,15 @@ from boltzgen.coordinates.build import build_coordinates
 from boltzgen.coordinates.internal import MolecularCoordinates
 from boltzgen.energies.compiler import compile_system
 from boltzgen.energies.target import BoltzmannTarget
-from boltzgen.ensemble import Ensemble
 from boltzgen.errors import InputError
-from boltzgen.models.model import Internal, Model
 from boltzgen.molecules.molecule import Molecule
-from boltzgen.sampling.frames import FramesConfig, ThermalFrames, thermal_dynamics, thermal_frames
+from boltzgen.problem import Problem, ProblemFrames
+from boltzgen.sampling.frames import FramesConfig, thermal_dynamics, thermal_frames
 from boltzgen.sampling.tempering import temperature_ladder
 from boltzgen.sampling.turns import BondTurns
 from boltzgen.systems import MolecularSystem, load_system
-from boltzgen.training.data import TrainingData
-from boltzgen.training.families import family
-from boltzgen.workflows.config import SampleConfig, validated, whole_budget
-from boltzgen.workflows.conformer_frames import conformer_frames, frames_of_every_conformer
-from boltzgen.workflows.given_reference import load_reference
+from boltzgen.workflows.config import SampleConfig, whole_budget
+from boltzgen.workflows.conformer_frames import frames_of_every_conformer
 from boltzgen.workflows.progress import Stopwatch
 
 SEED_CONFORMERS = 64
@@ -56,29 +50,6 @@ def label_frame(molecule: Molecule) -> Tensor:
     branches at an atom exchanged, an axial substituent has the torsions of an equatorial one.
     """
     return torch.as_tensor(molecule.seed_conformers(1, seed=0)[:1]).float()
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """A molecule's target density, the frames of its dynamics, and a model in coordinates fitted to them.
-
-    masses: [atoms] in dalton. size: of the replica exchange that was made. frames: at the target's
-    temperature, about as populated as they should be.
-    local: frames within every conformer of these (nm), to which the coordinates are fitted, with their
-    local_energies (U/kT). tempered: frames of all temperatures (nm). reference: the ensemble that
-    ``config.reference`` names.
-    """
-
-    system: MolecularSystem
-    target: BoltzmannTarget
-    masses: Tensor
-    size: FramesConfig
-    frames: ThermalFrames
-    local: Float[Tensor, "frames atoms 3"]
-    local_energies: Float[Tensor, " frames"]
-    tempered: Float[Tensor, "others atoms 3"]
-    model: Model
-    reference: Ensemble | None = None
 
 
 def select_device(name: str) -> str:
@@ -135,68 +106,60 @@ def affordable_frames(
     )
 
 
-def prepare(config: SampleConfig, generator: torch.Generator, watch: Stopwatch) -> Preparation:
-    """Everything before training: molecule, energy, thermal frames, coordinates and an untrained model."""
+def prepare(
+    config: SampleConfig,
+    generator: torch.Generator,
+    watch: Stopwatch,
+    system: MolecularSystem | None = None,
+) -> Problem:
+    """Everything that comes before models: energy, frames of dynamics, and coordinates fitted to these.
+
+    Parameters
+    ----------
+    config
+        The run; what it says of models does not matter here.
+    generator
+        Draws all random numbers; its device is that of the frames.
+    watch
+        Is told of each stage.
+    system
+        The molecule and its force field, where they have been loaded already.
+
+    Raises
+    ------
+    InputError
+        Where the molecule cannot be used, or no frame keeps its stereochemistry.
+    """
+    device = generator.device
     with watch.stage("seed conformers"):
-        system = load_system(config.molecule, config.forcefield, config.solvent, config.release_constraints)
+        system = system or load_system(
+            config.molecule, config.forcefield, config.solvent, config.release_constraints
+        )
         molecule = system.molecule
-        given = config.reference
-        reference = None if given is None else load_reference(given, system, config.temperature)
-        starts = starting_positions(molecule, config.seed)
+        starts = starting_positions(molecule, config.seed).to(device)
     with watch.stage("energy"):
         target = BoltzmannTarget(compile_system(system.system), config.temperature)
-    with watch.stage("dynamics", f"{config.frames.ladders} ladders of temperatures"):
-        device = generator.device
         masses = torch.as_tensor(molecule.masses).float().to(device)
-        starts = starts.to(device)
+    with watch.stage("dynamics", f"{config.frames.ladders} ladders of temperatures"):
         size = affordable_frames(config, target, masses, starts, generator)
-        frames = thermal_frames(target, masses, starts, size, generator, BondTurns.of(molecule, device))
+        thermal = thermal_frames(target, masses, starts, size, generator, BondTurns.of(molecule, device))
     with watch.stage("coordinates"):
-        kept = torch.as_tensor(molecule.keeps_stereo(frames.positions.cpu().numpy()))
-        if not kept.any():
+        thermal = thermal.where(molecule.keeps_stereo)
+        if not len(thermal.positions):
             raise InputError(
                 f"No thermal frame of '{molecule.smiles}' keeps its stereochemistry at"
                 f" {config.temperature} K: give a lower temperature."
             )
-        frames = frames.where(kept)
-        kept = torch.as_tensor(molecule.keeps_stereo(frames.of_all_temperatures.cpu().numpy())).to(device)
-        tempered = frames.of_all_temperatures[kept]
     with watch.stage("local dynamics", f"{size.walkers} walkers in all conformers found"):
-        local = frames_of_every_conformer(target, molecule, masses, frames, size, generator)
+        local = frames_of_every_conformer(target, molecule, masses, thermal, size, generator)
         local = torch.cat([label_frame(molecule).to(device), local])
     with watch.stage("coordinates"):
         energies = target.reduced_energy(local)
         coordinates = build_coordinates(molecule, local.double().cpu(), energies.double().cpu())
-        _require_symmetric_energy(target, coordinates, frames.positions[:SYMMETRY_FRAMES], generator)
-        frames = replace(frames, positions=coordinates.canonicalise(frames.positions))
-        model = untrained_model(config.model, config.model_settings, coordinates, device)
-    return Preparation(system, target, masses, size, frames, local, energies, tempered, model, reference)
-
-
-def energy_data(prepared: Preparation, model: Model, generator: torch.Generator) -> TrainingData:
-    """What a model that learns from the energy alone starts from: nothing but the energy's own frames."""
-    return TrainingData(
-        prepared.target,
-        generator,
-        internal_frames(model, prepared.frames.positions),
-        conformers=conformer_frames(model, prepared.local, prepared.local_energies, prepared.tempered),
-    )
-
-
-def untrained_model(
-    name: str, settings: dict[str, Any], coordinates: MolecularCoordinates, device: str | torch.device
-) -> Model:
-    """A new model of the family ``name``, in single precision, with coordinates of its own to train."""
-    kind = family(name)
-    return kind.build(copy.deepcopy(coordinates), validated(kind.config, **settings)).float().to(device)
-
-
-@torch.no_grad()
-def internal_frames(model: Model, positions: Float[Tensor, "frames atoms 3"]) -> Internal:
-    """Internal coordinates of those ``positions`` (nm) that lie in the domain of the model's coordinates."""
-    torsions, stiff, log_det = model.coordinates.from_positions(positions)
-    inside = torch.isfinite(log_det + torsions.sum(1) + stiff.sum(1))
-    return Internal(torsions[inside], stiff[inside])
+        coordinates = coordinates.to(device)
+        _require_symmetric_energy(target, coordinates, thermal.positions[:SYMMETRY_FRAMES], generator)
+        thermal = replace(thermal, positions=coordinates.canonicalise(thermal.positions))
+    return Problem(system, target, masses, coordinates, ProblemFrames(size, thermal, local, energies))
 
 
 def _require_symmetric_energy(

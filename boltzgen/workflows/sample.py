@@ -12,34 +12,36 @@ import torch
 from boltzgen.coordinates.description import coverage_warnings
 from boltzgen.ensemble import Ensemble
 from boltzgen.ensemble_folder import CHECKPOINT, CONFIG, MODEL, REPORT, write_whole
+from boltzgen.models.model import Model
 from boltzgen.objectives.walkers import Walkers
+from boltzgen.problem import Problem
 from boltzgen.report.page import report_page
 from boltzgen.sampling.frames import thermal_dynamics
+from boltzgen.settings import validated
+from boltzgen.systems import MolecularSystem, load_system
 from boltzgen.training.checkpoint import Checkpoints, fingerprint
 from boltzgen.training.data import TrainingData
-from boltzgen.training.families import family
+from boltzgen.training.families import family, untrained_model
 from boltzgen.training.model_file import save_model
 from boltzgen.training.trainer import Progress, TrainingResult, train
-from boltzgen.workflows.config import SampleConfig, config_toml, require_sane, validated, whole_budget
-from boltzgen.workflows.drawing import density_kind, draw
-from boltzgen.workflows.given_reference import reference_positions, reference_warnings
-from boltzgen.workflows.hot_frames import HOT, hot_frames
-from boltzgen.workflows.judging import (
+from boltzgen.workflows.config import SampleConfig, config_toml, require_sane, whole_budget
+from boltzgen.workflows.diagnostics import (
     main_conformers,
     replica_exchange_samples,
     training_history,
     verdict,
 )
+from boltzgen.workflows.given_reference import load_reference, reference_positions, reference_warnings
+from boltzgen.workflows.hot_frames import HOT, hot_frames
 from boltzgen.workflows.preparation import (
-    Preparation,
-    energy_data,
-    internal_frames,
     prepare,
     select_device,
 )
 from boltzgen.workflows.progress import Report, StageProgress, Stopwatch, silent
-from boltzgen.workflows.refining import refined, reserve
+from boltzgen.workflows.refinement import refined, reserve
 from boltzgen.workflows.resuming import clear_checkpoint, is_finished, require_folder
+from boltzgen.workflows.sampling import density_kind, draw
+from boltzgen.workflows.training_data import energy_data, internal_frames
 from boltzgen.workflows.versions import package_versions
 
 LEAST_TRAINING_SHARE = 0.2
@@ -111,22 +113,27 @@ def run_sample(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
-        prepared = prepare(config, generator, watch)
-        data, trained_on = _training_data(config, prepared, generator)
+        with watch.stage("seed conformers"):
+            system = load_system(
+                config.molecule, config.forcefield, config.solvent, config.release_constraints
+            )
+            reference = _reference(config, system)
+        problem = prepare(config, generator, watch, system)
+        model = untrained_model(config.model, config.model_settings, problem)
+        data, trained_on = _training_data(config, problem, model, reference, generator)
         checkpoints = None
         if folder is not None:
             write_whole(folder / CONFIG, lambda path: path.write_text(config_toml(config)))
-            origin = fingerprint(prepared.model, prepared.frames.positions)
+            origin = fingerprint(model, problem.frames.thermal.positions)
             checkpoints = Checkpoints(folder / CHECKPOINT, generator, origin)
-        training = _train(config, prepared, data, watch, checkpoints)
+        training = _train(config, model, data, watch, checkpoints)
         if folder is not None:
-            write_whole(folder / MODEL, lambda path: save_model(prepared.model, path, config.model))
-        molecule = prepared.system.molecule
-        ensemble = draw(prepared.model, prepared.target, molecule, config.n_samples, generator, watch)
-        ensemble, refinement = refined(ensemble, config, prepared, generator, watch)
-    facts = _run_facts(config, prepared, training, data) | refinement
+            write_whole(folder / MODEL, lambda path: save_model(model, path, config.model))
+        ensemble = draw(model, problem.target, problem.molecule, config.n_samples, generator, watch)
+        ensemble, refinement = refined(ensemble, config, problem, model, generator, watch)
+    facts = _run_facts(config, problem, model, training, data) | refinement
     facts["trained_on"] = trained_on
-    ensemble = _judged(ensemble, config, prepared, facts, watch)
+    ensemble = _judged(ensemble, config, problem, model, reference, facts, watch)
     if folder is not None:
         ensemble.save(folder)
         write_whole(folder / REPORT, lambda path: path.write_text(report_page(ensemble), encoding="utf-8"))
@@ -134,37 +141,46 @@ def run_sample(
     return ensemble
 
 
+def _reference(config: SampleConfig, system: MolecularSystem) -> Ensemble | None:
+    """The ensemble in the folder that ``config.reference`` names."""
+    return None if config.reference is None else load_reference(config.reference, system, config.temperature)
+
+
 def _training_data(
-    config: SampleConfig, prepared: Preparation, generator: torch.Generator
+    config: SampleConfig,
+    problem: Problem,
+    model: Model,
+    reference: Ensemble | None,
+    generator: torch.Generator,
 ) -> tuple[TrainingData, str]:
     """What the model is trained on, and the same in words."""
-    own = internal_frames(prepared.model, prepared.frames.positions)
+    own = internal_frames(model, problem.frames.thermal.positions)
     if family(config.model).trained_on == "energy":
-        walkers = _walkers(config, prepared, generator) if config.training.objective == "walkers" else None
-        data = replace(energy_data(prepared, prepared.model, generator), walkers=walkers)
+        walkers = _walkers(config, problem, generator) if config.training.objective == "walkers" else None
+        data = replace(energy_data(problem, model, generator), walkers=walkers)
         return data, f"the energy, after a start on {len(own.stiff)} frames of its own replica exchange"
     hot, beside = None, ""
     if family(config.model).hot_frames:
-        hot = internal_frames(prepared.model, hot_frames(prepared, generator))
+        hot = internal_frames(model, hot_frames(problem, generator))
         beside = f", and {len(hot.stiff)} at {HOT * config.temperature:g} K"
-    if prepared.reference is None:
-        data = TrainingData(prepared.target, generator, own, hot)
+    if reference is None:
+        data = TrainingData(problem.target, generator, own, hot)
         return data, f"{len(own.stiff)} frames of its own short replica exchange{beside}"
-    frames = internal_frames(prepared.model, reference_positions(prepared.reference, generator))
-    data = TrainingData(prepared.target, generator, frames, hot)
+    frames = internal_frames(model, reference_positions(reference, generator))
+    data = TrainingData(problem.target, generator, frames, hot)
     return data, f"{len(frames.stiff)} frames of {config.reference}{beside}"
 
 
 def _train(
     config: SampleConfig,
-    prepared: Preparation,
+    model: Model,
     data: TrainingData,
     watch: Stopwatch,
     checkpoints: Checkpoints | None,
 ) -> TrainingResult:
-    model, settings = prepared.model, config.training
+    settings = config.training
     if settings.max_steps is None and settings.budget_seconds is None:
-        budget = whole_budget(config, prepared.target.n_atoms)
+        budget = whole_budget(config, data.target.n_atoms)
         rest = budget - watch.elapsed - _sampling_reserve(config, budget)
         settings = settings.model_copy(update={"budget_seconds": max(rest, LEAST_TRAINING_SHARE * budget)})
 
@@ -176,14 +192,14 @@ def _train(
 
     with watch.stage("training"):
         stages = family(config.model).stages(model, data, settings)
-        return train(model, stages, settings, relay, checkpoints, reserve(config, prepared))
+        return train(model, stages, settings, relay, checkpoints, reserve(config, model))
 
 
-def _walkers(config: SampleConfig, prepared: Preparation, generator: torch.Generator) -> Walkers:
+def _walkers(config: SampleConfig, problem: Problem, generator: torch.Generator) -> Walkers:
     """Walkers that go on from thermal frames drawn at random."""
     frames = config.frames
-    dynamics = thermal_dynamics(prepared.target, prepared.masses, frames.time_step, frames.friction)
-    return Walkers(dynamics, prepared.frames.positions, config.training.walkers.number, generator)
+    dynamics = thermal_dynamics(problem.target, problem.masses, frames.time_step, frames.friction)
+    return Walkers(dynamics, problem.frames.thermal.positions, config.training.walkers.number, generator)
 
 
 def _sampling_reserve(config: SampleConfig, budget: float) -> float:
@@ -193,25 +209,28 @@ def _sampling_reserve(config: SampleConfig, budget: float) -> float:
 
 @torch.no_grad()
 def _run_facts(
-    config: SampleConfig, prepared: Preparation, training: TrainingResult, data: TrainingData
+    config: SampleConfig,
+    problem: Problem,
+    model: Model,
+    training: TrainingResult,
+    data: TrainingData,
 ) -> dict[str, Any]:
     """What the summary says of how the samples came about."""
-    model = prepared.model
     return {
-        "forcefield": prepared.system.forcefield,
-        "solvent": prepared.system.solvent,
+        "forcefield": problem.system.forcefield,
+        "solvent": problem.system.solvent,
         "model": config.model,
         "density": density_kind(model),
         "model_figures": family(config.model).figures(model, data),
         "seed": config.seed,
-        "device": str(prepared.frames.positions.device),
+        "device": str(problem.device),
         "n_parameters": sum(p.numel() for p in model.parameters()),
         "n_training_steps": training.steps,
         "training_seconds": training.seconds,
         "n_training_processes": training.processes,
         "n_dropped_samples": training.n_dropped,
         "n_bad_training_steps": training.n_bad_steps,
-        "n_replaced_walkers": prepared.frames.replaced,
+        "n_replaced_walkers": problem.frames.thermal.replaced,
         "training_reached_plateau": training.plateau,
         "training_history": training_history(training),
         "symmetry_multiplicity": model.coordinates.multiplicity,
@@ -219,20 +238,26 @@ def _run_facts(
 
 
 def _judged(
-    ensemble: Ensemble, config: SampleConfig, prepared: Preparation, facts: dict[str, Any], watch: Stopwatch
+    ensemble: Ensemble,
+    config: SampleConfig,
+    problem: Problem,
+    model: Model,
+    reference: Ensemble | None,
+    facts: dict[str, Any],
+    watch: Stopwatch,
 ) -> Ensemble:
     """``ensemble`` with ``facts``, the verdict on it and its main conformers as metadata."""
     with watch.stage("diagnostics"):
-        found = verdict(ensemble, prepared, config.model)
+        found = verdict(ensemble, problem, model, config.model)
         conformers = main_conformers(ensemble)
-        exchange_samples = replica_exchange_samples(prepared)
+        exchange_samples = replica_exchange_samples(problem)
     # Training may have begun in an earlier session.
     seconds = watch.elapsed - watch.seconds["training"] + facts["training_seconds"]
-    warnings = found.warnings + reference_warnings(prepared.reference, str(config.reference))
+    warnings = found.warnings + reference_warnings(reference, str(config.reference))
     metadata = facts | {
         "effective_samples_per_second": ensemble.effective_sample_size / seconds,
         "replica_exchange_effective_samples_per_second": exchange_samples / watch.seconds["dynamics"],
-        "n_energy_evaluations": prepared.target.evaluations,
+        "n_energy_evaluations": problem.target.evaluations,
         "main_conformers": conformers,
         "missed_frame_share": found.missed_share,
         "converged": found.converged,

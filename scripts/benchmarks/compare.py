@@ -20,7 +20,7 @@ from boltzgen.ensemble_folder import summary_text
 from boltzgen.report.comparison import Rows, comparison_tables, print_comparison
 from boltzgen.training.config import TrainingConfig
 from boltzgen.workflows.compare import run_compare
-from boltzgen.workflows.contestants import CompareConfig
+from boltzgen.workflows.comparison_entries import CompareConfig
 
 MOLECULES = {"butane": "CCCC", "alanine dipeptide": "CC(=O)N[C@@H](C)C(=O)NC"}
 SAMPLES, QUICK_SAMPLES = 10_000, 2000

@@ -41,17 +41,20 @@ from boltzgen.evaluation.modes import find_states
 from boltzgen.models.flow import FlowModel
 from boltzgen.molecules.torsions import ramachandran_torsions, torsion_values
 from boltzgen.objectives.walkers import Walkers
+from boltzgen.problem import Problem
 from boltzgen.report.comparison import Rows
 from boltzgen.sampling.frames import FramesConfig, thermal_dynamics
 from boltzgen.systems import load_system
 from boltzgen.training.config import AnnealedConfig, TrainingConfig
+from boltzgen.training.families import untrained_model
 from boltzgen.training.recipes import flow_stages
 from boltzgen.training.trainer import train
 from boltzgen.workflows.config import SampleConfig
-from boltzgen.workflows.drawing import draw
-from boltzgen.workflows.preparation import Preparation, energy_data, internal_frames, prepare
+from boltzgen.workflows.preparation import prepare
 from boltzgen.workflows.progress import Stopwatch
 from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
+from boltzgen.workflows.sampling import draw
+from boltzgen.workflows.training_data import energy_data, internal_frames
 
 MOLECULES = {"alanine dipeptide": "CC(=O)N[C@@H](C)C(=O)NC"}
 OBJECTIVES = ("reverse-kl", "guided", "walkers", "mass-covering", "annealed", "trust-region", "likelihood")
@@ -154,28 +157,30 @@ def benchmark(
     frames = FramesConfig(picoseconds=3.0) if arguments.quick else FramesConfig()
     config = SampleConfig(molecule=smiles, seed=seed, frames=frames, device="cpu")
     torch.manual_seed(seed)
-    prepared = prepare(config, torch.Generator().manual_seed(seed), Stopwatch())
+    problem = prepare(config, torch.Generator().manual_seed(seed), Stopwatch())
+    model = untrained_model(config.model, config.model_settings, problem)
+    assert isinstance(model, FlowModel)
     for budget in ("evaluations", "seconds"):
         for objective in arguments.objectives:
             if objective == "likelihood" and budget == "evaluations":
                 continue  # it evaluates no energy
             row = {"molecule": name, "seed": seed, "equal": budget, "objective": objective}
-            row |= trained(prepared, reference, objective, budget, seed, arguments)
+            row |= trained(problem, copy.deepcopy(model), reference, objective, budget, seed, arguments)
             yield row
 
 
 def trained(
-    prepared: Preparation,
+    problem: Problem,
+    model: FlowModel,
     reference: Ensemble,
     objective: str,
     budget: str,
     seed: int,
     arguments: argparse.Namespace,
 ) -> dict[str, Any]:
-    model, target = copy.deepcopy(prepared.model), prepared.target
-    assert isinstance(model, FlowModel)
+    target = problem.target
     generator = torch.Generator().manual_seed(seed)
-    positions = prepared.frames.positions
+    positions = problem.frames.thermal.positions
     if objective == "likelihood":
         positions = torch.as_tensor(reference.positions).float()
     settings = TrainingConfig(budget_seconds=arguments.seconds)
@@ -192,9 +197,9 @@ def trained(
     began, cpu, before = time.monotonic(), time.process_time(), target.evaluations
     walkers = None
     if objective == "walkers":
-        dynamics = thermal_dynamics(target, prepared.masses, time_step=0.002, friction=5.0)
+        dynamics = thermal_dynamics(target, problem.masses, time_step=0.002, friction=5.0)
         walkers = Walkers(dynamics, positions, settings.walkers.number, generator)
-    data = replace(energy_data(prepared, model, generator), walkers=walkers)
+    data = replace(energy_data(problem, model, generator), walkers=walkers)
     if objective == "likelihood":
         data = replace(data, frames=internal_frames(model, positions))
     result = train(model, flow_stages(model, data, settings), settings)
@@ -208,7 +213,7 @@ def trained(
     }
     if walkers is not None:
         row |= {"replaced_walkers": walkers.replaced, "proposal_acceptance": walkers.acceptance}
-    return row | measured(model, prepared, reference, generator)
+    return row | measured(model, problem, reference, generator)
 
 
 def affordable_steps(settings: TrainingConfig, evaluations: float) -> int:
@@ -234,9 +239,9 @@ def affordable_steps(settings: TrainingConfig, evaluations: float) -> int:
 
 
 def measured(
-    model: FlowModel, prepared: Preparation, reference: Ensemble, generator: torch.Generator
+    model: FlowModel, problem: Problem, reference: Ensemble, generator: torch.Generator
 ) -> dict[str, Any]:
-    molecule, target = prepared.system.molecule, prepared.target
+    molecule, target = problem.molecule, problem.target
     ensemble = draw(model, target, molecule, SAMPLES, generator, Stopwatch())
     every = max(len(reference.positions) // REFERENCE_FRAMES, 1)
     frames = reference.positions[::every]

@@ -36,11 +36,11 @@ from boltzgen.report.comparison import Rows
 from boltzgen.systems import MolecularSystem, load_system
 from boltzgen.training.model_file import load_model
 from boltzgen.workflows.config import SampleConfig
-from boltzgen.workflows.drawing import draw
 from boltzgen.workflows.given_reference import load_reference
 from boltzgen.workflows.progress import Stopwatch
 from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
 from boltzgen.workflows.sample import run_sample
+from boltzgen.workflows.sampling import draw
 
 SYSTEMS = ("alanine-dipeptide", "alanine-tetrapeptide", "alanine-hexapeptide")
 TEMPERATURE = 300.0

@@ -20,9 +20,9 @@ from boltzgen.sampling.frames import FramesConfig
 from boltzgen.systems import load_system
 from boltzgen.training import families
 from boltzgen.training.config import TrainingConfig
-from boltzgen.workflows import contest
+from boltzgen.workflows import compared_models
 from boltzgen.workflows.compare import run_compare
-from boltzgen.workflows.contestants import CompareConfig, contestants
+from boltzgen.workflows.comparison_entries import CompareConfig, comparison_entries
 from boltzgen.workflows.hot_frames import hot_frames
 from boltzgen.workflows.reference_parts import reference_parts, thinned
 
@@ -120,16 +120,18 @@ def test_a_folder_in_use_is_refused_before_anything_is_computed(ethanol):
 
 
 def test_models_are_those_of_the_register():
-    labels = [one.family for one in contestants(CompareConfig(molecule="CCO"))]
+    labels = [one.family for one in comparison_entries(CompareConfig(molecule="CCO"))]
     assert set(labels) == set(families.FAMILIES)
     with pytest.raises(InputError, match="Model 'gann' is not known; give one of flow"):
-        contestants(CompareConfig(molecule="CCO", models=("flow", "gann")))
+        comparison_entries(CompareConfig(molecule="CCO", models=("flow", "gann")))
     with pytest.raises(InputError, match="named twice"):
-        contestants(CompareConfig(molecule="CCO", models=("flow", "flow")))
+        comparison_entries(CompareConfig(molecule="CCO", models=("flow", "flow")))
 
 
 def test_few_frames_of_one_temperature_with_many_of_another_against_few_alone():
-    entered = contestants(CompareConfig(molecule="CCO", models=("domain-adversarial",), few_frames=300))
+    entered = comparison_entries(
+        CompareConfig(molecule="CCO", models=("domain-adversarial",), few_frames=300)
+    )
     assert [(one.label, one.family, one.n_frames) for one in entered] == [
         ("domain-adversarial", "domain-adversarial", 300),
         ("domain-adversarial, no adversary", "domain-adversarial", 300),
@@ -140,7 +142,7 @@ def test_few_frames_of_one_temperature_with_many_of_another_against_few_alone():
 
 def test_a_second_domain_is_made_once_and_counted(tmp_path, monkeypatch):
     made = []
-    monkeypatch.setattr(contest, "hot_frames", lambda *a: made.append(0) or hot_frames(*a))
+    monkeypatch.setattr(compared_models, "hot_frames", lambda *a: made.append(0) or hot_frames(*a))
     short = SHORT | {"training": TrainingConfig(max_steps=4, batch_size=32)}
     found = run_compare(CompareConfig(molecule="CCO", models=("domain-adversarial",), **short))
     assert len(made) == 1
@@ -182,7 +184,7 @@ def test_references_that_cannot_serve_are_refused_by_name(tmp_path, changes, wor
 
 def test_a_reference_that_did_not_converge_is_warned_of(tmp_path, monkeypatch):
     failed = ModelResult("flow", "flow", "energy", "none", failure="left out")
-    monkeypatch.setattr("boltzgen.workflows.compare.entered", lambda *a: failed)
+    monkeypatch.setattr("boltzgen.workflows.compare.compared_model", lambda *a: failed)
     reference = saved_reference(tmp_path / "reference", converged=False)
     config = CompareConfig(molecule="CCO", models=("flow",), reference=reference, **SHORT)
     summary = run_compare(config, tmp_path / "out").summary()
@@ -202,7 +204,7 @@ def test_a_single_atom_is_refused():
 def test_settings_are_checked_before_anything_is_computed():
     settings = {"vae": {"hiden": 3}}
     with pytest.raises(InputError, match="'hiden' cannot be 3"):
-        contestants(CompareConfig(molecule="CCO", model_settings=settings))
+        comparison_entries(CompareConfig(molecule="CCO", model_settings=settings))
 
 
 def test_parts_share_no_ladder_and_weights_are_obeyed(ethanol):

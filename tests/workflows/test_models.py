@@ -14,13 +14,14 @@ from boltzgen import cli
 from boltzgen.errors import InputError
 from boltzgen.models.model import GenerativeModel, ImplicitModel, LatentVariableModel
 from boltzgen.sampling.frames import FramesConfig
+from boltzgen.settings import validated
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.families import FAMILIES, Family
 from boltzgen.training.recipes import on_frames
-from boltzgen.workflows.config import SampleConfig, read_config, validated
-from boltzgen.workflows.drawing import density_kind, sample_with_known_density
+from boltzgen.workflows.config import SampleConfig, read_config
 from boltzgen.workflows.plan import plan
 from boltzgen.workflows.sample import run_sample
+from boltzgen.workflows.sampling import density_kind, sample_with_known_density
 from tests.test_cli import run
 
 CHIRAL = "C[C@H](O)F"

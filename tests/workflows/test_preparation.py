@@ -45,11 +45,11 @@ def test_all_runs_have_one_order_of_labels():
         config = SampleConfig(
             molecule="CC1CCCCC1", seed=seed, frames=SMALL, training=TrainingConfig(max_steps=1)
         )
-        prepared = prepare(config, torch.Generator().manual_seed(seed), Stopwatch())
-        coordinates = prepared.model.coordinates
-        assert bool(coordinates.contains(prepared.frames.positions).all())
-        assert bool(coordinates.contains(label_frame(prepared.system.molecule)).all())
-        inside.append((coordinates, prepared.frames.positions))
+        problem = prepare(config, torch.Generator().manual_seed(seed), Stopwatch())
+        coordinates, frames = problem.coordinates, problem.frames.thermal.positions
+        assert bool(coordinates.contains(frames).all())
+        assert bool(coordinates.contains(label_frame(problem.molecule)).all())
+        inside.append((coordinates, frames))
     for (coordinates, _), (_, frames) in itertools.permutations(inside, 2):
         assert bool(coordinates.contains(frames).all())
     assert np.isfinite(inside[0][1].numpy()).all()

@@ -1,7 +1,6 @@
 """What a run says by default of a model that makes one conformer only, without any reference."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -11,13 +10,15 @@ from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.data import TrainingData
+from boltzgen.training.families import untrained_model
 from boltzgen.training.recipes import flow_stages
 from boltzgen.training.trainer import train
 from boltzgen.workflows.config import SampleConfig
-from boltzgen.workflows.drawing import draw
-from boltzgen.workflows.judging import replica_exchange_samples, verdict
-from boltzgen.workflows.preparation import internal_frames, prepare
+from boltzgen.workflows.diagnostics import replica_exchange_samples, verdict
+from boltzgen.workflows.preparation import prepare
 from boltzgen.workflows.progress import Stopwatch
+from boltzgen.workflows.sampling import draw
+from boltzgen.workflows.training_data import internal_frames
 
 CONFIG = SampleConfig(
     molecule="CCCC",
@@ -27,18 +28,19 @@ CONFIG = SampleConfig(
 
 
 @pytest.fixture(scope="module")
-def prepared():
-    """Butane, with a model that is trained well enough to be used."""
+def trained():
+    """Butane, and a model that is trained well enough to be used."""
     torch.manual_seed(0)
-    found = prepare(CONFIG, torch.Generator().manual_seed(0), Stopwatch())
-    frames = internal_frames(found.model, found.frames.positions)
-    data = TrainingData(found.target, torch.Generator().manual_seed(1), frames)
+    problem = prepare(CONFIG, torch.Generator().manual_seed(0), Stopwatch())
+    model = untrained_model(CONFIG.model, CONFIG.model_settings, problem)
+    frames = internal_frames(model, problem.frames.thermal.positions)
+    data = TrainingData(problem.target, torch.Generator().manual_seed(1), frames)
     settings = TrainingConfig(
         objective="reverse-kl", max_steps=300, batch_size=256, warmup_share=0.5, warmup_learning_rate=3e-3,
         learning_rate=3e-3, hot_factor=1.0,
     )  # fmt: skip
-    train(found.model, flow_stages(found.model, data, settings), settings)
-    return found
+    train(model, flow_stages(model, data, settings), settings)
+    return problem, model
 
 
 def is_anti(molecule, x: torch.Tensor) -> torch.Tensor:
@@ -65,24 +67,26 @@ class Anti(GenerativeModel):
 
 
 @torch.no_grad()
-def test_a_model_of_one_conformer_is_flagged_and_one_of_all_is_not(prepared):
-    molecule, generator = prepared.system.molecule, torch.Generator().manual_seed(2)
-    whole = draw(prepared.model, prepared.target, molecule, 4000, generator, Stopwatch())
-    found = verdict(whole, prepared, "flow")
+def test_a_model_of_one_conformer_is_flagged_and_one_of_all_is_not(trained):
+    problem, model = trained
+    molecule, generator = problem.molecule, torch.Generator().manual_seed(2)
+    whole = draw(model, problem.target, molecule, 4000, generator, Stopwatch())
+    found = verdict(whole, problem, model, "flow")
     assert found.converged
     assert found.missed_share == 0.0
-    collapsed = replace(prepared, model=Anti(prepared.model, molecule))
-    anti = draw(collapsed.model, prepared.target, molecule, 4000, generator, Stopwatch())
+    collapsed = Anti(model, molecule)
+    anti = draw(collapsed, problem.target, molecule, 4000, generator, Stopwatch())
     assert anti.effective_sample_size_fraction > 0.8 * whole.effective_sample_size_fraction
     assert anti.pareto_k < 0.7
-    found = verdict(anti, collapsed, "flow")
+    found = verdict(anti, problem, collapsed, "flow")
     assert not found.converged
-    gauche = 1.0 - float(is_anti(molecule, prepared.frames.positions).double().mean())
+    gauche = 1.0 - float(is_anti(molecule, problem.frames.thermal.positions).double().mean())
     assert found.missed_share == pytest.approx(gauche, abs=0.02)
     assert len(found.warnings) == 1
     assert "hardly samples" in found.warnings[0]
 
 
-def test_replica_exchange_is_worth_as_much_as_its_slowest_torsion(prepared):
+def test_replica_exchange_is_worth_as_much_as_its_slowest_torsion(trained):
     """Sixteen ladders: about a sample each or some, far less than their frames."""
-    assert 16 < replica_exchange_samples(prepared) < 0.5 * len(prepared.frames.positions)
+    problem, _ = trained
+    assert 16 < replica_exchange_samples(problem) < 0.5 * len(problem.frames.thermal.positions)

@@ -10,10 +10,11 @@ import torch
 
 from boltzgen.ensemble import Ensemble
 from boltzgen.models.flow import FlowModel
+from boltzgen.models.model import Model
+from boltzgen.problem import Problem
 from boltzgen.refinement.refine import refine
 from boltzgen.training.trainer import Reserve
 from boltzgen.workflows.config import SampleConfig, whole_budget
-from boltzgen.workflows.preparation import Preparation
 from boltzgen.workflows.progress import StageProgress, Stopwatch
 
 MOST_RESERVE = 0.15  # of a run's budget
@@ -26,20 +27,20 @@ WRITING = 2.0  # seconds after the samples: verdict and files
 LEAST_SECONDS = 0.5
 
 
-def refines(config: SampleConfig, prepared: Preparation) -> bool:
+def refines(config: SampleConfig, model: Model) -> bool:
     """Whether this run may be refined: it is to end by time, and its model has an exact density.
 
     A run of fixed steps is to come out the same each time, which what fits into a time does not.
     """
     by_time = config.training.max_steps is None or config.budget_seconds is not None
-    return config.refine == "auto" and by_time and isinstance(prepared.model, FlowModel)
+    return config.refine == "auto" and by_time and isinstance(model, FlowModel)
 
 
-def reserve(config: SampleConfig, prepared: Preparation) -> Reserve | None:
+def reserve(config: SampleConfig, model: Model) -> Reserve | None:
     """What training leaves for refinement where the model is poor at its half-time."""
-    if not refines(config, prepared):
+    if not refines(config, model):
         return None
-    n_atoms = prepared.target.n_atoms
+    n_atoms = model.coordinates.n_atoms
     needed = PROPOSALS * config.n_samples * n_atoms / ATOMS_PER_SECOND
     seconds = min(needed, MOST_RESERVE * whole_budget(config, n_atoms))
     return Reserve(seconds, HALF_TIME_SHARE * config.refine_share)
@@ -48,7 +49,8 @@ def reserve(config: SampleConfig, prepared: Preparation) -> Reserve | None:
 def refined(
     ensemble: Ensemble,
     config: SampleConfig,
-    prepared: Preparation,
+    problem: Problem,
+    model: Model,
     generator: torch.Generator,
     watch: Stopwatch,
 ) -> tuple[Ensemble, dict[str, Any]]:
@@ -58,13 +60,12 @@ def refined(
     """
     share = ensemble.effective_sample_size_fraction if ensemble.has_density else None
     facts: dict[str, Any] = {"model_effective_sample_size_fraction": share}
-    if share is None or share >= config.refine_share or not refines(config, prepared):
+    if share is None or share >= config.refine_share or not refines(config, model):
         return ensemble, facts
-    budget = whole_budget(config, prepared.target.n_atoms)
+    budget = whole_budget(config, problem.target.n_atoms)
     seconds = budget - watch.elapsed - min(WRITING, MOST_RESERVE * budget)
     if seconds < max(LEAST_SECONDS, 2.0 * watch.seconds["sampling"]):
         return ensemble, facts
-    model = prepared.model
     assert isinstance(model, FlowModel)
 
     def relay(done: float) -> None:
@@ -72,7 +73,7 @@ def refined(
 
     with watch.stage("refinement", f"{100 * share:.1f} % of the samples are effective"):
         found = refine(
-            model, prepared.target, config.n_samples, generator, config.refine_share, seconds, relay
+            model, problem.target, config.n_samples, generator, config.refine_share, seconds, relay
         )
     info = found.info
     better = Ensemble.from_samples(

@@ -14,9 +14,9 @@ from boltzgen.ensemble import Ensemble
 from boltzgen.evaluation.convergence import MAX_MISSED_SHARE, Verdict, judge, missed_share
 from boltzgen.evaluation.ladders import ladder_quality
 from boltzgen.evaluation.modes import conformer_states, find_states, found_conformers
-from boltzgen.models.model import GenerativeModel, LatentVariableModel
+from boltzgen.models.model import GenerativeModel, LatentVariableModel, Model
+from boltzgen.problem import Problem
 from boltzgen.training.trainer import TrainingResult
-from boltzgen.workflows.preparation import Preparation
 
 MAIN_CONFORMERS = 10
 HISTORY_ROWS = 100
@@ -33,12 +33,12 @@ NEVER_MADE = (
 
 
 @torch.no_grad()
-def verdict(ensemble: Ensemble, prepared: Preparation, model_name: str) -> Verdict:
-    """Whether to trust ``ensemble``; an ensemble without weights is never converged."""
-    frames = prepared.frames.positions
+def verdict(ensemble: Ensemble, problem: Problem, model: Model, model_name: str) -> Verdict:
+    """Whether to trust ``ensemble`` of ``model``; an ensemble without weights is never converged."""
+    frames = problem.frames.thermal.positions
     frames = frames[:: max(1, len(frames) // JUDGED_FRAMES)]
     if ensemble.has_density:
-        missed = _missed_share(ensemble, prepared, frames)
+        missed = _missed_share(ensemble, problem, model, frames)
         return judge(ensemble.effective_sample_size, ensemble.pareto_k, missed)
     missed = never_made_share(ensemble, frames.cpu().numpy())
     warnings = [NO_DENSITY.format(model_name)]
@@ -46,18 +46,18 @@ def verdict(ensemble: Ensemble, prepared: Preparation, model_name: str) -> Verdi
     return Verdict(False, warnings, missed)
 
 
-def replica_exchange_samples(prepared: Preparation) -> float:
+def replica_exchange_samples(problem: Problem) -> float:
     """Independent samples that the run's own replica exchange is worth, by its slowest torsion.
 
     Of the ladders whose frames all keep the molecule's stereo; nan where fewer than two do.
     """
-    frames = prepared.frames
+    frames = problem.frames.thermal
     whole = torch.bincount(frames.ladder) == frames.frames_a_ladder
     if int(whole.sum()) < 2 or frames.frames_a_ladder < 2:
         return math.nan
     x = frames.positions[whole[frames.ladder]].unflatten(0, (-1, int(whole.sum())))
-    u = prepared.target.reduced_energy(x.flatten(0, 1)).view(x.shape[:2])
-    quality = ladder_quality(prepared.system.molecule, x.cpu().numpy(), u.cpu().numpy())
+    u = problem.target.reduced_energy(x.flatten(0, 1)).view(x.shape[:2])
+    quality = ladder_quality(problem.molecule, x.cpu().numpy(), u.cpu().numpy())
     return quality.effective_sample_size
 
 
@@ -68,10 +68,10 @@ def never_made_share(ensemble: Ensemble, frames: Float[np.ndarray, "frames atoms
     return float(np.mean([tuple(row) not in made for row in conformer_states(states, frames)]))
 
 
-def _missed_share(ensemble: Ensemble, prepared: Preparation, frames: Tensor) -> float:
+def _missed_share(ensemble: Ensemble, problem: Problem, model: Model, frames: Tensor) -> float:
     """Share of thermal frames in conformers that the model has dropped."""
-    u = prepared.target.reduced_energy(frames)
-    log_weights = -u.double() - _log_prob(prepared, frames).double()
+    u = problem.target.reduced_energy(frames)
+    log_weights = -u.double() - _log_prob(model, frames).double()
     table = found_conformers(ensemble.molecule, frames.cpu().numpy(), u.cpu().numpy())
     return missed_share(
         log_weights.cpu(), u.cpu(), torch.from_numpy(table.assignment), ensemble.log_z.value,
@@ -79,8 +79,7 @@ def _missed_share(ensemble: Ensemble, prepared: Preparation, frames: Tensor) -> 
     )  # fmt: skip
 
 
-def _log_prob(prepared: Preparation, frames: Tensor) -> Tensor:
-    model = prepared.model
+def _log_prob(model: Model, frames: Tensor) -> Tensor:
     if isinstance(model, GenerativeModel):
         return model.log_prob(frames)
     assert isinstance(model, LatentVariableModel)

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from boltzgen.errors import InputError
 from boltzgen.evaluation.discrepancy import LEAST_FRAMES
 from boltzgen.sampling.frames import FramesConfig
+from boltzgen.settings import validated
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.families import FAMILIES, family
-from boltzgen.workflows.config import SampleConfig, default_budget, validated
+from boltzgen.workflows.config import SampleConfig, default_budget
 
 LEAST_BUDGET = 30.0
 BUDGET_SHARE = 0.4  # of what `boltzgen sample` would take: eleven models and a reference in half an hour
@@ -74,7 +75,7 @@ class CompareConfig(BaseModel):
 
 
 @dataclass(frozen=True)
-class Contestant:
+class ComparisonEntry:
     """A family with settings of its own; ``n_frames``: at most so many frames to learn from."""
 
     label: str
@@ -83,7 +84,7 @@ class Contestant:
     n_frames: int | None = None
 
 
-def contestants(config: CompareConfig) -> list[Contestant]:
+def comparison_entries(config: CompareConfig) -> list[ComparisonEntry]:
     """Who takes part. Raises InputError naming a model that is not known or named twice, or a bad setting.
 
     A family that learns from hot frames beside few at the temperature enters twice, with and without its
@@ -98,12 +99,12 @@ def contestants(config: CompareConfig) -> list[Contestant]:
     for name in names:
         settings = config.model_settings.get(name, {})
         if not family(name).hot_frames:
-            found.append(Contestant(name, name, settings))
+            found.append(ComparisonEntry(name, name, settings))
             continue
         few = config.few_frames
         found += [
-            Contestant(name, name, settings, few),
-            Contestant(f"{name}, no adversary", name, settings | {"adversary": False}, few),
-            Contestant(f"vae, {few} frames", "vae", config.model_settings.get("vae", {}), few),
+            ComparisonEntry(name, name, settings, few),
+            ComparisonEntry(f"{name}, no adversary", name, settings | {"adversary": False}, few),
+            ComparisonEntry(f"vae, {few} frames", "vae", config.model_settings.get("vae", {}), few),
         ]
     return found
