@@ -7,7 +7,8 @@ tables          Tabulated functions, the operator that has data of its own.
 torch_printer   Graphs as a Python function of tensors.
 cpp_printer     Graphs as C++ statements; cpp_tables prints tabulated functions.
 cpp_prelude     Types, constants and vectorised mathematics that each C++ kernel starts with.
-library         C++ sources compiled once on a machine, kept on disk and loaded.
+library         C++ sources compiled once on a machine, and loaded.
+cache           The folder that keeps compiled libraries, and what in it may be loaded.
 
 To add an operator, add a row to ``operators.OPERATORS``. To add a target such as CUDA, write a prelude that
 defines the names which the C++ forms use, and a backend (``boltzgen.energies.backends``) that wraps the

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import hashlib
 import os
@@ -16,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
+from boltzgen.codegen.cache import cache_folder, check_library, find_library, library_path
 from boltzgen.errors import EvaluationError
 
 # No NaN, infinity or association is assumed away: only errno, traps and the sign of zero are.
@@ -57,33 +57,6 @@ def can_compile() -> bool:
     return True
 
 
-def cache_folder() -> Path:
-    """$BOLTZGEN_CACHE, else boltzgen/ in the user's cache folder; a temporary one if that is not writable."""
-    base = os.environ.get("BOLTZGEN_CACHE")
-    folder = (
-        Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "boltzgen"
-    )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except OSError:
-        pass  # a read-only home: the libraries then live as long as the process
-    return _temporary_folder()
-
-
-@cache
-def _temporary_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="boltzgen-"))
-    atexit.register(_remove, folder, os.getpid())
-    return folder
-
-
-def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:  # not at the end of a forked child
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 @cache
 def _machine() -> str:
     """What decides whether machine code made here runs there: processor features and compiler version."""
@@ -99,10 +72,15 @@ def _machine() -> str:
 
 
 def load_libraries(sources: Sequence[str]) -> list[ctypes.CDLL]:
-    """A library for each source, those not on disk compiled side by side.
+    """Load a library for each source, compiling side by side those that are not on disk.
 
-    A file that cannot be loaded is compiled anew once. Raises EvaluationError with the compiler's message
-    where it fails.
+    A file that is damaged, that another user could have written or that cannot be loaded is compiled anew
+    once. Several processes may do this at the same time.
+
+    Raises
+    ------
+    EvaluationError
+        With the compiler's message, where compilation fails.
     """
     with ThreadPoolExecutor(max_workers=max(1, min(len(sources), os.cpu_count() or 1))) as pool:
         paths = list(pool.map(_compiled, sources))
@@ -112,7 +90,7 @@ def load_libraries(sources: Sequence[str]) -> list[ctypes.CDLL]:
 def _load(source: str, path: Path) -> ctypes.CDLL:
     try:
         return _loaded(path)
-    except OSError:  # a damaged file, or one of another system that shares the folder
+    except OSError:  # a damaged or foreign file, or one of another system that shares the folder
         try:
             path.unlink(missing_ok=True)
             return _loaded(_compiled(source))
@@ -122,17 +100,19 @@ def _load(source: str, path: Path) -> ctypes.CDLL:
 
 @cache
 def _loaded(path: Path) -> ctypes.CDLL:
+    check_library(path)
     return ctypes.CDLL(str(path))
 
 
 def _compiled(source: str) -> Path:
+    """The library of a source, found on disk or made."""
     try:
         folder, machine = cache_folder(), _machine()
-        targets = [folder / f"native-{_digest(source, machine, flags)}.so" for flags in _FLAG_SETS]
-        for target in targets:
-            if target.exists():
-                return target
-        return _compile(source, targets)
+        hashes = [_digest(source, machine, flags) for flags in _FLAG_SETS]
+        for source_hash in hashes:
+            if (found := find_library(folder, source_hash)) is not None:
+                return found
+        return _compile(source, folder, hashes)
     except (OSError, subprocess.SubprocessError) as error:
         raise EvaluationError(f"the C++ compiler could not run: {error}") from error
 
@@ -141,16 +121,18 @@ def _digest(source: str, machine: str, flags: Sequence[str]) -> str:
     return hashlib.sha256("\0".join([source, machine, *_PORTABLE, *flags]).encode()).hexdigest()[:32]
 
 
-def _compile(source: str, targets: Sequence[Path]) -> Path:
-    """Compiles with the first set of flags that the compiler takes, into the target of this set."""
+def _compile(source: str, folder: Path, hashes: Sequence[str]) -> Path:
+    """Compile with the first set of flags that the compiler takes; ``hashes`` belong to these sets."""
     message = ""
-    with tempfile.TemporaryDirectory(dir=targets[0].parent) as folder:
-        file, made = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        file, made = Path(scratch) / "kernel.cpp", Path(scratch) / "kernel.so"
         file.write_text(source)
-        for target, flags in zip(targets, _FLAG_SETS, strict=True):
+        for source_hash, flags in zip(hashes, _FLAG_SETS, strict=True):
             command = [str(find_compiler()), *_PORTABLE, *flags, str(file), "-o", str(made), "-lm"]
             done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT)
             if done.returncode == 0:
+                made.chmod(0o700)
+                target = library_path(folder, source_hash, made.read_bytes())
                 os.replace(made, target)  # whole or not at all, whoever else compiles the same
                 return target
             message = done.stderr.strip()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from boltzgen.codegen import library
-from boltzgen.codegen.library import cache_folder, load_libraries
+from boltzgen.codegen.cache import cache_folder
+from boltzgen.codegen.library import load_libraries
 from boltzgen.errors import EvaluationError
 
 SOURCE = 'extern "C" int answer() { return 42; }\n'
@@ -85,7 +86,8 @@ def test_temporary_folder_is_gone_at_the_end(tmp_path, fork):
     (tmp_path / "file").write_text("")
     program = f"""
 import os, pathlib, sys
-from boltzgen.codegen.library import cache_folder, load_libraries
+from boltzgen.codegen.cache import cache_folder
+from boltzgen.codegen.library import load_libraries
 folder = cache_folder()
 load_libraries([{SOURCE!r}])
 if {fork}:
