@@ -40,6 +40,7 @@ def normalized_weights(log_weights: Float[Tensor, " samples"]) -> Float[Tensor, 
 def effective_sample_size(log_weights: Float[Tensor, " samples"]) -> float:
     """Kish's (Σw)² / Σw², no weight clipped: between 1 and the number of samples."""
     log_weights = _checked(log_weights)
+    log_weights = log_weights - log_weights.max()  # the size does not depend on it, and rounding does
     return math.exp(2 * torch.logsumexp(log_weights, 0) - torch.logsumexp(2 * log_weights, 0))
 
 
