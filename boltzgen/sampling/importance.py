@@ -68,6 +68,7 @@ def forward_effective_sample_size_fraction(log_weights: Float[Tensor, " frames"]
     n = log_weights.numel()
     if bool(torch.isinf(log_weights).any()):
         return 0.0
+    log_weights = log_weights - log_weights.max()
     return math.exp(2 * math.log(n) - torch.logsumexp(log_weights, 0) - torch.logsumexp(-log_weights, 0))
 
 
