@@ -15,8 +15,8 @@ from boltzgen.energies.readers import bonded, custom, nonbonded, solvation, tabu
 from boltzgen.energies.terms.term import Term
 from boltzgen.errors import InputError
 
-_Reader = Callable[..., Sequence[Term]]
-_READERS: dict[type, _Reader] = {
+Reader = Callable[..., Sequence[Term]]
+READERS: dict[type, Reader] = {
     openmm.HarmonicBondForce: bonded.harmonic_bond,
     openmm.HarmonicAngleForce: bonded.harmonic_angle,
     openmm.PeriodicTorsionForce: bonded.periodic_torsion,
@@ -70,7 +70,7 @@ def compile_system(
             continue
         _check_no_box(force)
         _check_particles(force, system)
-        reader = _READERS.get(type(force))
+        reader = READERS.get(type(force))
         if reader is None:
             left.append(force)
         else:
