@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from boltzgen.codegen.cache import cache_folder, check_library, find_library, library_path
+from boltzgen.cores import usable_cores
 from boltzgen.errors import EvaluationError
 
 # No NaN, infinity or association is assumed away: only errno, traps and the sign of zero are.
@@ -82,7 +83,7 @@ def load_libraries(sources: Sequence[str]) -> list[ctypes.CDLL]:
     EvaluationError
         With the compiler's message, where compilation fails.
     """
-    with ThreadPoolExecutor(max_workers=max(1, min(len(sources), os.cpu_count() or 1))) as pool:
+    with ThreadPoolExecutor(max_workers=max(1, min(len(sources), usable_cores()))) as pool:
         paths = list(pool.map(_compiled, sources))
     return [_load(source, path) for source, path in zip(sources, paths, strict=True)]
 

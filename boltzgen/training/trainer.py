@@ -15,7 +15,8 @@ from boltzgen.objectives.objective import Loss
 from boltzgen.sampling.importance import effective_sample_size
 from boltzgen.training.checkpoint import Checkpoints
 from boltzgen.training.config import TrainingConfig
-from boltzgen.training.parallel import Team, n_processes
+from boltzgen.training.executors.choice import executor_for
+from boltzgen.training.executors.executor import Executor
 from boltzgen.training.stage import Stage
 
 WINDOW_BATCHES = 16
@@ -214,9 +215,9 @@ class _Training:
             start = min(planned, self.entered)
             end = sum(stage.share for stage in self.stages[: self.index + 1]) / total_share
             stage = self.stages[self.index]
-            with Team(stage, self.parameters, n_processes(stage, self.config, self.parameters)) as team:
-                self.result.processes = max(self.result.processes, team.n)
-                self._run_stage(team, start, end)
+            with executor_for(stage.objective, self.parameters, self.config) as executor:
+                self.result.processes = max(self.result.processes, executor.n_processes)
+                self._run_stage(stage, executor, start, end)
             self.index += 1
             if self.index < len(self.stages):
                 self._enter_stage()
@@ -233,19 +234,19 @@ class _Training:
         self.plateau = Plateau()
         self.bad_in_a_row = 0
 
-    def _run_stage(self, team: Team, start: float, end: float) -> None:
+    def _run_stage(self, stage: Stage, executor: Executor, start: float, end: float) -> None:
         while True:
             used = self.clock.used(self.result.steps)
-            progress = self._progress(team.stage, (used - start) / (end - start))
+            progress = self._progress(stage, (used - start) / (end - start))
             if progress >= 1.0 and self.average.steps:
                 break
             if self.checkpoints is not None and self.checkpoints.due(used):
                 self.checkpoints.write(used, self._state())
-            loss = self._step(team, progress)
+            loss = self._step(stage, executor, progress)
             if loss.log_weights is not None:
                 self.window.append(loss.log_weights)
             if self.result.steps % WINDOW_BATCHES == 0:
-                self._look(team.stage, progress, used, end - start, float(loss.value))
+                self._look(stage, progress, used, end - start, float(loss.value))
         self.average.copy_to(self.model)
 
     def _progress(self, stage: Stage, of_its_share: float) -> float:
@@ -253,11 +254,10 @@ class _Training:
         of_its_steps = self.average.steps / stage.most_steps if stage.most_steps else 0.0
         return min(max(of_its_share, of_its_steps), 1.0)
 
-    def _step(self, team: Team, progress: float) -> Loss:
-        stage = team.stage
+    def _step(self, stage: Stage, executor: Executor, progress: float) -> Loss:
         for group in self.optimizer.param_groups:
             group["lr"] = stage.learning_rate * _learning_rate_factor(progress, self.average.steps)
-        loss = team.loss_and_gradient(self.result.steps, progress)
+        loss = executor.loss_and_gradient(self.result.steps, progress)
         sound = bool(torch.isfinite(loss.value))
         if sound:
             norm = nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_norm)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from boltzgen.cores import usable_cores
 from boltzgen.energies.bridge.process import WorkerProcess
 from boltzgen.errors import EvaluationError
 
@@ -38,7 +39,7 @@ class BridgeTerm:
 
     def __init__(self, name: str, xml: str, workers: int | None = None, timeout: float = TIMEOUT) -> None:
         self.name, self.xml, self.timeout = name, xml, timeout
-        self.n_workers = workers or _cores()
+        self.n_workers = workers or usable_cores()
         self._platform: str | None = None  # of float32, once measured
         self._pool: _Pool | None = None
         self._turn = threading.Lock()
@@ -88,10 +89,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Pool:

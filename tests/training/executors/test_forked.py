@@ -1,8 +1,9 @@
-"""Gradients of a team, its random numbers, and what becomes of it when a process goes wrong."""
+"""Gradients of several processes, their random numbers, and what happens when one goes wrong."""
 
 import copy
 import os
 import signal
+import threading
 import time
 from functools import cache
 
@@ -14,10 +15,14 @@ from boltzgen.models.flow import FlowModel
 from boltzgen.objectives.cooling import Cooling
 from boltzgen.objectives.objective import Loss
 from boltzgen.objectives.reverse_kl import ReverseKL
-from boltzgen.training import parallel
 from boltzgen.training.checkpoint import Checkpoints, fingerprint
 from boltzgen.training.config import TrainingConfig
-from boltzgen.training.parallel import Team, n_processes, reseed
+from boltzgen.training.executors import team
+from boltzgen.training.executors.alone import Alone
+from boltzgen.training.executors.choice import executor_for, n_processes
+from boltzgen.training.executors.forked import Forked
+from boltzgen.training.executors.spawned import Spawned
+from boltzgen.training.executors.worker import reseed
 from boltzgen.training.stage import Stage
 from boltzgen.training.trainer import train
 from tests.models.toy_coordinates import ToyCoordinates
@@ -60,11 +65,12 @@ def single(loss) -> tuple[torch.nn.Parameter, Stage]:
     return number, Stage("toy", 1.0, 1e-2, objective)
 
 
-def test_gradient_of_a_team_is_the_mean_of_the_gradients_of_its_batches():
+@pytest.mark.parametrize("kind", [Forked, Spawned])
+def test_gradient_is_the_mean_of_the_gradients_of_the_batches(kind):
     n = 3
     model, target, stage, config = toy()
-    with Team(stage, list(model.parameters()), n) as team:
-        found = team.loss_and_gradient(STEP, 0.7)
+    with kind(stage.objective, list(model.parameters()), n) as executor:
+        found = executor.loss_and_gradient(STEP, 0.7)
     assert target.evaluations == n * config.batch_size
     assert len(found.log_weights) == n * config.batch_size
 
@@ -90,9 +96,9 @@ def test_parameters_that_no_batch_depends_on_have_no_gradient():
     used, idle = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
     generator = torch.Generator()
     stage = Stage("toy", 1.0, 1e-2, FunctionObjective(lambda _: Loss(used.sum()), generator=generator))
-    with Team(stage, [used, idle], 2) as team:
+    with Forked(stage.objective, [used, idle], 2) as executor:
         for step in range(2):
-            team.loss_and_gradient(step, 0.0)
+            executor.loss_and_gradient(step, 0.0)
     assert torch.equal(used.grad, torch.ones(2))
     assert idle.grad is None
 
@@ -118,16 +124,16 @@ def test_a_seed_repeats_a_run_of_several_processes():
 def test_a_run_that_was_cut_short_goes_on_with_the_same_random_numbers(tmp_path, monkeypatch):
     whole, _, _ = trained()
     path, steps = tmp_path / "checkpoint.pt", 0
-    differentiated = Team.loss_and_gradient
+    differentiated = Forked.loss_and_gradient
 
-    def cut(team, step, progress):
+    def cut(executor, step, progress):
         nonlocal steps
         steps += 1
         if steps == 10:
             raise KeyboardInterrupt
-        return differentiated(team, step, progress)
+        return differentiated(executor, step, progress)
 
-    monkeypatch.setattr(Team, "loss_and_gradient", cut)
+    monkeypatch.setattr(Forked, "loss_and_gradient", cut)
     with pytest.raises(KeyboardInterrupt):
         trained(path)
     resumed, _, result = trained(path)
@@ -156,8 +162,11 @@ def test_a_worker_that_raises_ends_the_training_with_its_message():
         return Loss(number.sum())
 
     number, stage = single(loss)
-    with pytest.raises(EvaluationError, match="the well ran dry") as raised, Team(stage, [number], 2) as team:
-        team.loss_and_gradient(0, 0.0)
+    with (
+        pytest.raises(EvaluationError, match="the well ran dry") as raised,
+        Forked(stage.objective, [number], 2) as executor,
+    ):
+        executor.loss_and_gradient(0, 0.0)
     assert "in loss" in raised.value.__notes__[0]
 
 
@@ -171,11 +180,11 @@ def test_a_worker_that_is_killed_is_told_of(busy):
         return Loss(number.sum())
 
     number, stage = single(loss)
-    with Team(stage, [number], 3) as team:
+    with Forked(stage.objective, [number], 3) as executor:
         if not busy:
-            os.kill(team._workers[0].pid, signal.SIGKILL)
+            os.kill(executor.team.workers[0].pid, signal.SIGKILL)
         with pytest.raises(EvaluationError, match="died of SIGKILL"):
-            team.loss_and_gradient(0, 0.0)
+            executor.loss_and_gradient(0, 0.0)
 
 
 def test_a_worker_that_hangs_is_not_waited_for(monkeypatch):
@@ -186,13 +195,14 @@ def test_a_worker_that_hangs_is_not_waited_for(monkeypatch):
             time.sleep(1000.0)
         return Loss(number.sum())
 
-    monkeypatch.setattr(parallel, "TIMEOUT", 0.2)
+    monkeypatch.setattr(team, "TIMEOUT", 0.2)
+    monkeypatch.setattr(team, "HEARTBEAT", 0.05)
     number, stage = single(loss)
     with (
         pytest.raises(EvaluationError, match=r"did not answer within 0\.2 s"),
-        Team(stage, [number], 2) as team,
+        Forked(stage.objective, [number], 2) as executor,
     ):
-        team.loss_and_gradient(0, 0.0)
+        executor.loss_and_gradient(0, 0.0)
 
 
 def test_workers_end_when_the_main_process_is_killed(tmp_path):
@@ -201,8 +211,8 @@ def test_workers_end_when_the_main_process_is_killed(tmp_path):
     told, tell = os.pipe()
     main = os.fork()
     if main == 0:
-        with Team(stage, [number], 3) as team:
-            team.loss_and_gradient(0, 0.0)
+        with Forked(stage.objective, [number], 3) as executor:
+            executor.loss_and_gradient(0, 0.0)
             os.write(tell, b"*")
             os.kill(os.getpid(), signal.SIGKILL)
     os.close(tell)
@@ -225,24 +235,67 @@ def test_one_batch_that_is_not_finite_makes_a_bad_step():
     assert number.item() == 1.0
 
 
+def test_a_worker_that_is_stopped_is_noticed_soon(monkeypatch):
+    monkeypatch.setattr(team, "MOST_STOPPED", 0.3)
+    monkeypatch.setattr(team, "HEARTBEAT", 0.05)
+    number, stage = single(lambda number, generator: Loss(number.sum()))
+    with Forked(stage.objective, [number], 2) as executor:
+        executor.loss_and_gradient(0, 0.0)
+        os.kill(executor.team.workers[0].pid, signal.SIGSTOP)
+        with pytest.raises(
+            EvaluationError, match=r"was stopped from outside and did not go on within 0\.3 s"
+        ):
+            executor.loss_and_gradient(1, 0.0)
+
+
+def test_a_worker_that_goes_on_after_a_stop_is_waited_for(monkeypatch):
+    monkeypatch.setattr(team, "HEARTBEAT", 0.05)
+    number, stage = single(lambda number, generator: Loss(number.sum()))
+    with Forked(stage.objective, [number], 2) as executor:
+        pid = executor.team.workers[0].pid
+        os.kill(pid, signal.SIGSTOP)
+        resume = threading.Timer(0.3, os.kill, (pid, signal.SIGCONT))
+        resume.start()
+        found = executor.loss_and_gradient(0, 0.0)
+        resume.join()
+    assert float(found.value) == 1.0
+
+
 def test_processes_are_for_losses_without_state_where_time_is_the_limit(monkeypatch):
     model, _, stage, config = toy()
-    parameters = list(model.parameters())
-    stateful = Stage("stateful", 1.0, 1e-3, FunctionObjective(stage.objective.loss, sequential=True))
+    parameters, objective = list(model.parameters()), stage.objective
+    stateful = FunctionObjective(objective.loss, sequential=True)
     timed = config.model_copy(update={"budget_seconds": 10.0})
     asked = config.model_copy(update={"processes": 3, "max_steps": 10})
-    assert n_processes(stage, asked, parameters) == 3
-    assert n_processes(stateful, asked, parameters) == 1
-    assert n_processes(stage, timed, parameters) == 1  # as many as threads, and tests have one
+    assert executor_for(objective, parameters, asked).n_processes == 3
+    assert executor_for(stateful, parameters, asked).n_processes == 1
+    assert n_processes(objective, timed) == 1  # as many as threads, and tests have one
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
-    likelihood = Stage("frames", 1.0, 1e-3, FunctionObjective(stage.objective.loss))
-    assert n_processes(likelihood, timed, parameters) == 2
-    assert n_processes(likelihood, asked.model_copy(update={"processes": None}), parameters) == 1
+    likelihood = FunctionObjective(objective.loss)
+    assert n_processes(likelihood, timed) == 2
+    assert n_processes(likelihood, asked.model_copy(update={"processes": None})) == 1
+    assert isinstance(executor_for(likelihood, parameters, timed), Forked)
+
+
+def test_a_visible_gpu_leaves_the_cpu_its_processes(monkeypatch):
+    """Where a fork is not safe the objective is sent to new processes, if they can rebuild it."""
+    model, _, stage, config = toy()
+    parameters, asked = list(model.parameters()), config.model_copy(update={"processes": 3})
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
-    assert n_processes(likelihood, timed, parameters) == 1
+    assert isinstance(executor_for(stage.objective, parameters, asked), Spawned)
+    local = FunctionObjective(lambda progress: Loss(parameters[0].sum()))
     with pytest.raises(InputError, match="leave 'processes' out"):
-        n_processes(stage, asked, parameters)
+        executor_for(local, parameters, asked)
+    monkeypatch.setattr("boltzgen.training.executors.choice.n_processes", lambda objective, config: 2)
+    assert isinstance(executor_for(local, parameters, config), Alone)
+
+
+def test_several_processes_are_refused_on_a_gpu():
+    _, _, stage, config = toy(processes=2)
+    elsewhere = [torch.nn.Parameter(torch.empty(2, device="meta"))]
+    with pytest.raises(InputError, match="leave 'processes' out"):
+        executor_for(stage.objective, elsewhere, config)
 
 
 def test_training_in_processes_follows_work_of_several_threads():

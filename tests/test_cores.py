@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from boltzgen.training.cores import usable_cores
+from boltzgen.cores import usable_cores
 
 MINE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -10,7 +10,10 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def usable_cores(cgroups: Path = CGROUPS) -> int:
-    """At least one. A container's quota (cgroups version 2 or 1) counts rounded up to whole cores."""
+    """Number of cores, at least one.
+
+    A container's quota (cgroups version 2 or 1) counts rounded up to whole cores.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(cgroups)
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
