@@ -1,8 +1,8 @@
 """Every command and code block of the documentation runs, and every link leads somewhere.
 
 Bash blocks run page by page, in order, in a folder with the files that the pages speak of; ``boltzgen`` there
-is the command line with small settings appended. Python blocks of a page run as one program, in order. A block
-that cannot run here has a comment before it, ``<!-- not run: reason -->``, and is listed in ``NOT_RUN``.
+is the command line with small settings appended. Python blocks of a page run as one program, in order. A
+block that cannot run has a comment before it, ``<!-- not run: reason -->``, and is listed in ``NOT_RUN``.
 """
 
 import json
