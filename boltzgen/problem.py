@@ -101,7 +101,7 @@ class Problem:
         """Where the frames are, and models are to be."""
         return self.frames.thermal.positions.device
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one file that ``load`` reads with torch alone; whole or not at all."""
         thermal = self.frames.thermal
         content = {
@@ -134,7 +134,7 @@ class Problem:
             partial.unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, device: str | torch.device = "cpu") -> Problem:
+    def load(cls, path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Problem:
         """The problem saved in ``path``, its frames and coordinates on ``device``.
 
         No code of the file's author is run. Raises InputError where the file is no problem, or damaged.
@@ -153,7 +153,7 @@ class Problem:
             raise InputError(f"{path} is a damaged problem ({reason}): prepare it again.") from error
 
 
-def _restored(content: dict[str, Any], path: str | os.PathLike, device: str | torch.device) -> Problem:
+def _restored(content: dict[str, Any], path: str | os.PathLike[str], device: str | torch.device) -> Problem:
     """The problem that ``content`` of the file ``path`` describes."""
     terms = [term_from_file(state, path) for state in content["terms"]]
     counter = EvaluationCounter()

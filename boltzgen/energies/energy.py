@@ -65,23 +65,23 @@ class Energy(torch.nn.Module):
             self._backends.insert(0, CppBackend(insisted=compiled is True))
         self._evaluators: dict[tuple[torch.dtype, torch.device], Evaluator] = {}
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         # compiled code and its memory belong to one process: a copy makes its own
         return _from_states, (self.n_atoms, [term_state(t) for t in self.terms.values()], self.compiled)
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file that ``load`` reads with torch alone: expressions and numbers, no code."""
         write_terms(path, self.n_atoms, self.terms.values())
 
     @classmethod
-    def load(cls, path: str | os.PathLike, compiled: str | bool = "auto") -> Energy:
+    def load(cls, path: str | os.PathLike[str], compiled: str | bool = "auto") -> Energy:
         """Read the energy saved in ``path``. Raises InputError where it is not one."""
         n_atoms, terms = read_terms(path)
         return cls(n_atoms, terms, compiled)
 
     def forward(self, x: Float[Tensor, "3 atoms batch"]) -> Float[Tensor, " batch"]:
         """Energies in kJ/mol of positions in nm; differentiable once."""
-        return _EnergyFunction.apply(x, self)
+        return _EnergyFunction.apply(x, self)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def energy_and_gradient(
@@ -160,13 +160,13 @@ class _EnergyFunction(torch.autograd.Function):
     """Forces are computed with the energy; backward only scales them."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, energy: Energy) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, energy: Energy) -> Tensor:  # type: ignore[override]
         value, gradient = energy.energy_and_gradient(x.detach())
         ctx.save_for_backward(gradient)
         return value
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, received: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, received: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         (gradient,) = ctx.saved_tensors
         return gradient * received, None

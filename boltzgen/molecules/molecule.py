@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rdkit import Chem
@@ -142,7 +142,7 @@ class Molecule:
 
         topology = openmm.app.Topology()
         chain = topology.addChain()
-        atoms: list = []
+        atoms: list[Any] = []
         residue, key = None, None
         counts: Counter[str] = Counter()
         for atom in self.rdmol.GetAtoms():
