@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boltzgen.errors import InputError, NotConvergedError
+from boltzgen.molecules import conversion
 from boltzgen.molecules.molecule import Molecule
-from boltzgen.molecules.symmetry import MolecularGraph
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.sampling.importance import (
     Estimate,
@@ -37,32 +37,60 @@ if TYPE_CHECKING:
     import mdtraj
     from rdkit import Chem
 
+DensityKind = Literal["exact", "extended", "bound", "none"]
+
 
 @dataclass(frozen=True)
 class Ensemble:
     """Weighted conformations.
 
-    Make one with ``from_samples``, ``from_frames`` or ``from_generated``, or ``load`` it. positions: nm,
-    float32. log_weights: unnormalised, float64. reduced_energies: U/kT. log_prob: log q, nan where it is not
-    known. temperature: K. metadata: what a run adds to the summary.
+    Make one with ``from_samples``, ``from_weighted``, ``from_frames`` or ``from_generated``, or ``load`` it.
+
+    Attributes
+    ----------
+    positions
+        nm, float32.
+    log_weights
+        Unnormalised, float64: what every average and free energy is made of.
+    reduced_energies
+        U/kT, float64.
+    temperature
+        K.
+    statistics
+        What the weights of the original samples say.
+    metadata
+        What a run adds to the summary.
+    log_prob
+        Log density of the model that the samples are of, where it is known: log weights of its own samples
+        are −u − ``log_prob``. None for frames of dynamics, samples of a model without a density, and samples
+        that were resampled or annealed after the model made them.
+    density
+        Which density ``log_prob`` is: "exact", log q(x); "extended", log p(z) p(x|z) / r(z|x) of a latent
+        variable model; "bound", a lower bound of log q(x); "none" where there is none.
     """
 
     molecule: Molecule
     positions: Float[np.ndarray, "samples atoms 3"]
     log_weights: Float[np.ndarray, " samples"]
     reduced_energies: Float[np.ndarray, " samples"]
-    log_prob: Float[np.ndarray, " samples"]
     temperature: float
     statistics: WeightStatistics
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    log_prob: Float[np.ndarray, " samples"] | None = None
+    density: DensityKind = "none"
 
     def __post_init__(self) -> None:
         self.molecule.require_positions(self.positions)
         if not self.temperature > 0:
             raise InputError(f"The temperature is {self.temperature} K; give a positive one.")
+        if self.density not in get_args(DensityKind) or (self.log_prob is None) != (self.density == "none"):
+            raise InputError(
+                f"The density is '{self.density}' {'without' if self.log_prob is None else 'with'} log_prob;"
+                f" give log_prob and one of {', '.join(get_args(DensityKind)[:-1])}, or neither."
+            )
         for name in ("log_weights", "reduced_energies", "log_prob"):
-            shape = getattr(self, name).shape
-            if shape != (len(self.positions),):
+            values = getattr(self, name)
+            if values is not None and (shape := values.shape) != (len(self.positions),):
                 raise InputError(
                     f"{name} has shape {shape} for {len(self.positions)} positions; give one each."
                 )
@@ -76,8 +104,12 @@ class Ensemble:
         log_prob: Float[Tensor, " samples"],
         temperature: float,
         metadata: Mapping[str, Any] | None = None,
+        density: DensityKind = "exact",
     ) -> Ensemble:
-        """Independent samples of a model with density ``log_prob``, weighted by exp(−u) / q."""
+        """Independent samples of a model with density ``log_prob``, weighted by exp(−u) / q.
+
+        ``density``: "exact" or "extended", for which these weights are exact.
+        """
         log_weights = log_importance_weights(reduced_energies, log_prob).cpu()
         if not bool((log_weights > -math.inf).any()):
             raise NotConvergedError(
@@ -89,9 +121,32 @@ class Ensemble:
             _numpy(positions, np.float32),
             log_weights.numpy(),
             _numpy(reduced_energies, np.float64),
-            _numpy(log_prob, np.float64),
             float(temperature),
             WeightStatistics.of(log_weights),
+            dict(metadata or {}),
+            _numpy(log_prob, np.float64),
+            density,
+        )
+
+    @classmethod
+    def from_weighted(
+        cls,
+        molecule: Molecule,
+        positions: Float[Tensor, "samples atoms 3"],
+        reduced_energies: Float[Tensor, " samples"],
+        log_weights: Float[Tensor, " samples"],
+        temperature: float,
+        statistics: WeightStatistics,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Ensemble:
+        """Samples with the weights that they have, E[w] = Z, whatever they were drawn from."""
+        return cls(
+            molecule,
+            _numpy(positions, np.float32),
+            _numpy(log_weights, np.float64),
+            _numpy(reduced_energies, np.float64),
+            float(temperature),
+            statistics,
             dict(metadata or {}),
         )
 
@@ -113,7 +168,6 @@ class Ensemble:
             _numpy(positions, np.float32),
             np.zeros(n),
             _numpy(reduced_energies, np.float64),
-            np.full(n, np.nan),
             float(temperature),
             statistics,
             dict(metadata or {}),
@@ -144,7 +198,6 @@ class Ensemble:
             _numpy(positions, np.float32),
             torch.where(finite, 0.0, -math.inf).double().numpy(),
             _numpy(reduced_energies, np.float64),
-            np.full(n, np.nan),
             float(temperature),
             WeightStatistics(n, math.nan, math.nan, math.nan, None),
             dict(metadata or {}),
@@ -183,8 +236,8 @@ class Ensemble:
         return self.statistics.pareto_k
 
     @property
-    def has_density(self) -> bool:
-        """Whether the samples were drawn from a known density, so that their weights give ln Z."""
+    def has_free_energy(self) -> bool:
+        """Whether the mean of the weights is Z: samples came from a known density, refined or not."""
         return self.statistics.log_z is not None
 
     @property
@@ -246,10 +299,11 @@ class Ensemble:
             self.positions[indices],
             np.zeros(len(indices)),
             self.reduced_energies[indices],
-            self.log_prob[indices],
             self.temperature,
             self.statistics,
             self.metadata,
+            None if self.log_prob is None else self.log_prob[indices],
+            self.density,
         )
 
     def relabelled(self, seed: int = 0) -> Ensemble:
@@ -259,12 +313,7 @@ class Ensemble:
         keep; with all orders the full permutation symmetry of the Boltzmann distribution is back. Energies
         and weights are the same; log q and ln Z stay those of the one order.
         """
-        random = np.random.default_rng(seed)
-        positions = self.positions
-        for level in MolecularGraph.from_rdmol(self.molecule.rdmol).automorphism_chain():
-            chosen = np.array(level)[random.integers(len(level), size=len(self))]
-            positions = np.take_along_axis(positions, chosen[:, :, None], axis=1)
-        return replace(self, positions=positions)
+        return replace(self, positions=conversion.relabelled(self.molecule, self.positions, seed))
 
     def representatives(self, n: int = 100) -> list[tuple[int, float]]:
         """At most ``n`` distinct samples as (index, weight), drawn from the ensemble, heaviest first."""
@@ -277,26 +326,14 @@ class Ensemble:
 
         With ``weighted`` the samples as they are, in order, to be averaged with ``weights``.
         """
-        import mdtraj
-
         positions = (self if weighted else self.resample()).positions
-        trajectory = mdtraj.Trajectory(positions, self.molecule.to_mdtraj_topology())
-        return trajectory.superpose(trajectory, frame=0) if trajectory.n_atoms > 1 else trajectory
+        return conversion.to_mdtraj(self.molecule, positions)
 
     def to_rdkit(self, n: int = 100) -> Chem.Mol:
         """An RDKit molecule whose conformers are ``representatives(n)``, each with its weight as property."""
-        from rdkit import Chem
-
-        from boltzgen.molecules.stereo import conformer
-
-        rdmol = Chem.Mol(self.molecule.rdmol)
-        rdmol.RemoveAllConformers()
-        for index, weight in self.representatives(n):
-            added = conformer(self.positions[index])
-            added.SetDoubleProp("weight", weight)
-            added.SetDoubleProp("energy_kJ_mol", float(self.energies[index]))
-            rdmol.AddConformer(added, assignId=True)
-        return rdmol
+        chosen = self.representatives(n)
+        properties = [{"weight": weight, "energy_kJ_mol": self.energies[index]} for index, weight in chosen]
+        return conversion.to_rdkit(self.molecule, self.positions[[index for index, _ in chosen]], properties)
 
     def summary(self) -> dict[str, Any]:
         """What the ensemble says of itself, with units in the names, and the metadata of the run."""

@@ -12,11 +12,11 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from boltzgen.ensemble import Ensemble
+from boltzgen.ensemble import DensityKind, Ensemble
 from boltzgen.errors import InputError
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.sampling.importance import Estimate, WeightStatistics
@@ -70,18 +70,20 @@ def load_ensemble(folder: Path) -> Ensemble:
     molecule = Molecule.from_json((folder / MOLECULE).read_text())
     with np.load(folder / ARRAYS, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
+    stored_summary = json.loads((folder / SUMMARY).read_text())
     statistics = json.loads(str(arrays["statistics"]))
     log_z = statistics.pop("log_z")
+    log_prob, density = _stored_density(arrays, stored_summary)
     ensemble = Ensemble(
         molecule,
         arrays["positions"],
         arrays["log_weights"],
         arrays["reduced_energies"],
-        arrays["log_prob"],
         float(arrays["temperature_K"]),
         WeightStatistics(**statistics, log_z=None if log_z is None else Estimate(*log_z)),
+        log_prob=log_prob,
+        density=density,
     )
-    stored_summary = json.loads((folder / SUMMARY).read_text())
     computed = ensemble.summary()
     return replace(ensemble, metadata={k: v for k, v in stored_summary.items() if k not in computed})
 
@@ -107,15 +109,33 @@ def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
 
 
 def _write_arrays(ensemble: Ensemble, path: Path) -> None:
-    np.savez_compressed(
-        path,
-        positions=ensemble.positions,
-        log_weights=ensemble.log_weights,
-        reduced_energies=ensemble.reduced_energies,
-        log_prob=ensemble.log_prob,
-        temperature_K=ensemble.temperature,
-        statistics=json.dumps(asdict(ensemble.statistics)),
-    )
+    arrays: dict[str, Any] = {
+        "positions": ensemble.positions,
+        "log_weights": ensemble.log_weights,
+        "reduced_energies": ensemble.reduced_energies,
+        "temperature_K": ensemble.temperature,
+        "statistics": json.dumps(asdict(ensemble.statistics)),
+        "density": ensemble.density,
+    }
+    if ensemble.log_prob is not None:
+        arrays["log_prob"] = ensemble.log_prob
+    np.savez_compressed(path, **arrays)
+
+
+def _stored_density(
+    arrays: Mapping[str, np.ndarray], summary: Mapping[str, Any]
+) -> tuple[np.ndarray | None, DensityKind]:
+    """log_prob and its kind.
+
+    Files written before the kind was stored have log_prob in every case: nan where there is no density, and
+    −u − log w, which is none, after refinement.
+    """
+    log_prob = arrays.get("log_prob")
+    if "density" in arrays:
+        return log_prob, cast("DensityKind", str(arrays["density"]))
+    if log_prob is None or "refinement" in summary or np.isnan(log_prob).all():
+        return None, "none"
+    return log_prob, "extended" if summary.get("density") == "extended" else "exact"
 
 
 def _write_conformers(ensemble: Ensemble, path: Path) -> None:

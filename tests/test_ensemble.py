@@ -1,5 +1,6 @@
 """Ensembles: what their weights say, what is written, and that it comes back."""
 
+import dataclasses
 import json
 import math
 
@@ -70,11 +71,52 @@ def test_save_and_load_give_back_what_was_there(tmp_path):
         assert np.array_equal(getattr(loaded, name), getattr(ensemble, name))
         assert getattr(loaded, name).dtype == getattr(ensemble, name).dtype
     assert loaded.positions.dtype == np.float32
+    assert loaded.density == ensemble.density == "exact"
     assert loaded.statistics == ensemble.statistics
     assert loaded.metadata == ensemble.metadata
     assert loaded.summary() == ensemble.summary()
     assert loaded.molecule.smiles == ensemble.molecule.smiles
     assert loaded.temperature == 300.0
+
+
+def test_weights_are_the_truth_without_any_density(tmp_path):
+    """Refined samples: weights that no model density gives, and estimates that follow from them alone."""
+    plain = shaken_ensemble()
+    refined = Ensemble.from_weighted(
+        plain.molecule,
+        torch.from_numpy(plain.positions),
+        torch.from_numpy(plain.reduced_energies),
+        torch.from_numpy(plain.log_weights),
+        300.0,
+        plain.statistics,
+    )
+    assert refined.log_prob is None
+    refined.resample(40).save(tmp_path / "resampled")
+    refined.save(tmp_path / "refined")
+    loaded = Ensemble.load(tmp_path / "refined")
+    assert (loaded.log_prob, loaded.density) == (None, "none")
+    assert loaded.has_free_energy
+    assert loaded.free_energy == plain.free_energy
+    assert loaded.mean_energy == plain.mean_energy
+    with pytest.raises(InputError, match="'exact' without log_prob"):
+        dataclasses.replace(plain, log_prob=None)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "log_prob", "density"),
+    [({}, 1.0, "exact"), ({"density": "extended"}, 1.0, "extended"), ({"refinement": {}}, 1.0, "none"),
+     ({"density": "none"}, math.nan, "none")],
+)  # fmt: skip
+def test_arrays_written_before_the_kind_of_density_was_stored_load(tmp_path, metadata, log_prob, density):
+    ensemble = shaken_ensemble(n=30, metadata=metadata)
+    ensemble.save(tmp_path)
+    with np.load(tmp_path / "ensemble.npz") as stored:
+        arrays = {name: stored[name] for name in stored.files if name != "density"}
+    np.savez(tmp_path / "ensemble.npz", **(arrays | {"log_prob": np.full(30, log_prob)}))
+    loaded = Ensemble.load(tmp_path)
+    assert loaded.density == density
+    assert (loaded.log_prob is None) == (density == "none")
+    assert np.array_equal(loaded.log_weights, ensemble.log_weights)
 
 
 def test_a_resampled_ensemble_keeps_its_statistics_through_a_folder(tmp_path):

@@ -75,11 +75,6 @@ class RefinedSamples:
     statistics: WeightStatistics
     info: RefinementInfo
 
-    @property
-    def log_prob(self) -> Float[Tensor, " samples"]:
-        """−u − log w: what stands for log q in an ensemble, so that weights come out as they are here."""
-        return -self.reduced_energies.double() - self.log_weights
-
 
 def refine(
     model: FlowModel,

@@ -47,7 +47,7 @@ def report_page(ensemble: Ensemble) -> str:
     pictures = (
         ("Energies", plots.energy_histogram(ensemble)),
         ("Torsions", plots.torsion_histograms(ensemble)),
-        ("Importance weights", plots.weight_histogram(ensemble) if ensemble.has_density else None),
+        ("Importance weights", plots.weight_histogram(ensemble) if ensemble.has_free_energy else None),
         ("Training", plots.training_curves(summary["training_history"])),
     )
     parts += [f"<h2>{name}</h2>{picture}" for name, picture in pictures if picture]

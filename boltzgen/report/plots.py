@@ -103,7 +103,7 @@ def against_reference(panels: list[Panel]) -> str:
 
 
 def _boltzmann(ensemble: Ensemble) -> np.ndarray | None:
-    return ensemble.weights if ensemble.has_density else None
+    return ensemble.weights if ensemble.has_free_energy else None
 
 
 def _histograms(axis: Axes, values: np.ndarray, weights: np.ndarray | None, edges: np.ndarray) -> None:

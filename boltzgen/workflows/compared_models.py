@@ -95,6 +95,7 @@ def _trained_and_measured(setup: ComparisonSetup, entry: ComparisonEntry, row: M
         seconds=training.seconds,
     )
     after = _samples(setup, model, generator)
+    weighted = after.has_free_energy
     with watch.stage("measurement", entry.label):
         learnt = None if row.trained_on == "energy" or cost.n_frames < LEAST_FRAMES else _features(data)
         samples = setup.described(after)
@@ -106,8 +107,8 @@ def _trained_and_measured(setup: ComparisonSetup, entry: ComparisonEntry, row: M
             cost=cost,
             untrained=None if before is None else yardstick.measure(setup.described(before), None),
             generated=yardstick.measure(samples, learnt),
-            reweighted=yardstick.measure_weighted(samples, after.log_weights) if after.has_density else None,
-            weights=after.statistics if after.has_density else None,
+            reweighted=yardstick.measure_weighted(samples, after.log_weights) if weighted else None,
+            weights=after.statistics if weighted else None,
             figures=family(entry.family).figures(model, _test_data(setup, entry, model, generator)),
         )
 

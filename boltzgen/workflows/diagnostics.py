@@ -37,7 +37,7 @@ def verdict(ensemble: Ensemble, problem: Problem, model: Model, model_name: str)
     """Whether to trust ``ensemble`` of ``model``; an ensemble without weights is never converged."""
     frames = problem.frames.thermal.positions
     frames = frames[:: max(1, len(frames) // JUDGED_FRAMES)]
-    if ensemble.has_density:
+    if ensemble.has_free_energy:
         missed = _missed_share(ensemble, problem, model, frames)
         return judge(ensemble.effective_sample_size, ensemble.pareto_k, missed)
     missed = never_made_share(ensemble, frames.cpu().numpy())

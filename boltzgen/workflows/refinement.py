@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -58,7 +57,7 @@ def refined(
 
     The second is for the summary: the model's own share of effective samples, and what refinement did.
     """
-    share = ensemble.effective_sample_size_fraction if ensemble.has_density else None
+    share = ensemble.effective_sample_size_fraction if ensemble.has_free_energy else None
     facts: dict[str, Any] = {"model_effective_sample_size_fraction": share}
     if share is None or share >= config.refine_share or not refines(config, model):
         return ensemble, facts
@@ -76,12 +75,13 @@ def refined(
             model, problem.target, config.n_samples, generator, config.refine_share, seconds, relay
         )
     info = found.info
-    better = Ensemble.from_samples(
+    better = Ensemble.from_weighted(
         ensemble.molecule,
-        found.positions.cpu(),
-        found.reduced_energies.cpu(),
-        found.log_prob.cpu(),
+        found.positions,
+        found.reduced_energies,
+        found.log_weights,
         ensemble.temperature,
+        found.statistics,
     )
     facts["refinement"] = {
         "evaluations": info.evaluations,
@@ -92,4 +92,4 @@ def refined(
         "share_after": info.share_after,
         "seconds": info.seconds,
     }
-    return replace(better, statistics=found.statistics), facts
+    return better, facts

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from boltzgen.energies.target import BoltzmannTarget
-from boltzgen.ensemble import Ensemble
+from boltzgen.ensemble import DensityKind, Ensemble
 from boltzgen.models.model import GenerativeModel, ImplicitModel, LatentVariableModel, Model
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.workflows.progress import StageProgress, Stopwatch
@@ -14,7 +14,7 @@ from boltzgen.workflows.progress import StageProgress, Stopwatch
 SAMPLING_CHUNK = 4096
 
 
-def density_kind(model: Model) -> str:
+def density_kind(model: Model) -> DensityKind:
     """What is known of the density of ``model``: "exact", "extended" (of (x, z)) or "none"."""
     if isinstance(model, GenerativeModel):
         return "exact"
@@ -46,7 +46,7 @@ def draw(
     x, u, log_prob = (torch.cat(part) for part in zip(*parts, strict=True))
     if isinstance(model, ImplicitModel):
         return Ensemble.from_generated(molecule, x, u, target.temperature)
-    return Ensemble.from_samples(molecule, x, u, log_prob, target.temperature)
+    return Ensemble.from_samples(molecule, x, u, log_prob, target.temperature, density=density_kind(model))
 
 
 def sample_with_known_density(

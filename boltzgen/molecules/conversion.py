@@ -1,0 +1,48 @@
+"""Positions of a molecule as other programs have them, and with equivalent atoms exchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+from rdkit import Chem
+
+from boltzgen.molecules.molecule import Molecule
+from boltzgen.molecules.stereo import conformer
+from boltzgen.molecules.symmetry import MolecularGraph
+
+if TYPE_CHECKING:
+    import mdtraj
+
+Positions = Float[np.ndarray, "frames atoms 3"]
+
+
+def to_mdtraj(molecule: Molecule, positions: Positions) -> mdtraj.Trajectory:
+    """A trajectory of ``positions`` (nm), superposed on the first frame."""
+    import mdtraj
+
+    trajectory = mdtraj.Trajectory(positions, molecule.to_mdtraj_topology())
+    return trajectory.superpose(trajectory, frame=0) if trajectory.n_atoms > 1 else trajectory
+
+
+def to_rdkit(molecule: Molecule, positions: Positions, properties: Sequence[Mapping[str, float]]) -> Chem.Mol:
+    """An RDKit molecule with a conformer for each of ``positions`` (nm), which has its ``properties``."""
+    rdmol = Chem.Mol(molecule.rdmol)
+    rdmol.RemoveAllConformers()
+    for x, values in zip(positions, properties, strict=True):
+        added = conformer(x)
+        for name, value in values.items():
+            added.SetDoubleProp(name, float(value))
+        rdmol.AddConformer(added, assignId=True)
+    return rdmol
+
+
+def relabelled(molecule: Molecule, positions: Positions, seed: int) -> Positions:
+    """Each of ``positions`` with a random one of the labellings that the molecular graph cannot tell apart."""
+    random = np.random.default_rng(seed)
+    for level in MolecularGraph.from_rdmol(molecule.rdmol).automorphism_chain():
+        chosen = np.array(level)[random.integers(len(level), size=len(positions))]
+        positions = np.take_along_axis(positions, chosen[:, :, None], axis=1)
+    return positions
