@@ -40,11 +40,12 @@ def wrong_conformers(smiles: str, path: Path) -> str:
     with rdBase.BlockLogs():
         given = Chem.MolFromSmiles(smiles)  # None for a peptide sequence, which RDKit cannot check here
         wanted = None if given is None else Chem.RemoveHs(given)
+        pyramids = labelled_pyramids(wanted)
         seen: set[str] = set()
         for mol in written:
             if torn := wrong_bond(mol):
                 return torn
-            shown = stereo_from_positions(mol)
+            shown = stereo_from_positions(mol, pyramids)
             if wanted is not None and flat_smiles(shown) != flat_smiles(wanted):
                 return f"another molecule: {flat_smiles(shown)} instead of {flat_smiles(wanted)}"
             if wanted is not None and not shown.HasSubstructMatch(wanted, useChirality=True):
@@ -60,11 +61,23 @@ def flat_smiles(mol: Chem.Mol) -> str:
     return Chem.MolToSmiles(flat)
 
 
-def stereo_from_positions(mol: Chem.Mol) -> Chem.Mol:
-    """``mol`` without hydrogens, with the stereo of its positions, save that of delocalised bonds."""
+def labelled_pyramids(mol: Chem.Mol | None) -> set[int]:
+    """Atomic numbers of the labelled stereocentres with three bonds, sulfur left out."""
+    unlabelled = Chem.ChiralType.CHI_UNSPECIFIED
+    atoms = [] if mol is None else mol.GetAtoms()
+    labelled = [a for a in atoms if a.GetTotalDegree() == 3 and a.GetChiralTag() != unlabelled]
+    return {atom.GetAtomicNum() for atom in labelled} & {7, 15, 33}
+
+
+def stereo_from_positions(mol: Chem.Mol, pyramids: set[int]) -> Chem.Mol:
+    """``mol`` without hydrogens, with the stereo of its positions, save that of delocalised bonds.
+
+    ``pyramids``: elements (7, 15, 33) of which atoms with three bonds are stereocentres.
+    """
     shown = Chem.Mol(mol)
     Chem.RemoveStereochemistry(shown)
     Chem.AssignStereochemistryFrom3D(shown)
+    label_pyramids(shown, pyramids)
     shown = Chem.RemoveHs(shown)
     for index, *_ in shown.GetSubstructMatches(DELOCALISED):
         for bond in shown.GetAtomWithIdx(index).GetBonds():
@@ -75,6 +88,24 @@ def stereo_from_positions(mol: Chem.Mol) -> Chem.Mol:
             bond.SetBondDir(Chem.BondDir.NONE)
     Chem.SetDoubleBondNeighborDirections(shown)
     return shown
+
+
+def label_pyramids(mol: Chem.Mol, pyramids: set[int]) -> None:
+    """Labels the atoms of the elements ``pyramids`` with three bonds that RDKit lets be stereocentres.
+
+    RDKit keeps such labels of a SMILES and does not perceive them from positions; without them it also drops
+    those of carbons that depend on them.
+    """
+    x = mol.GetConformer().GetPositions()
+    centres = [a for a in mol.GetAtoms() if a.GetAtomicNum() in pyramids and a.GetDegree() == 3]
+    for atom in centres:
+        a, b, c = (x[bond.GetOtherAtomIdx(atom.GetIdx())] - x[atom.GetIdx()] for bond in atom.GetBonds())
+        counterclockwise = float(np.dot(np.cross(a, b), c)) > 0
+        kinds = Chem.ChiralType.CHI_TETRAHEDRAL_CCW, Chem.ChiralType.CHI_TETRAHEDRAL_CW
+        atom.SetChiralTag(kinds[0] if counterclockwise else kinds[1])
+    if centres:
+        Chem.AssignAtomChiralTagsFromStructure(mol, replaceExistingTags=False)
+        Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
 
 
 def wrong_bond(mol: Chem.Mol) -> str:

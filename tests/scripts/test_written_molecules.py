@@ -49,6 +49,13 @@ SOUND = [
     "CC=C=CC",
     "C/C=C=C=C/C",
     "[NH3+]CC(=O)[O-]",
+    "C[P@](c1ccccc1)C(C)C",
+    "C[P@@](c1ccccc1)C(C)C",
+    "O[C@@H]1C[N@]2CC[C@H]1CC2",
+    "CC(N)C(=O)N(C)CC",
+    "CN1CC1",
+    "C[C@@H]1C[N@@]1C",
+    "C[C@@H]1C[N@]1C",
 ]
 
 
@@ -62,6 +69,8 @@ def test_sound_molecules_pass(smiles, tmp_path):
     [
         ("C[C@H](F)Cl", conformers("C[C@H](F)Cl", 1, mirrored), "another stereoisomer"),
         ("C[C@H](F)Cl", conformers("C[C@H](F)Cl", 2, mirrored), "another stereoisomer"),
+        ("C[P@](CC)C(C)C", conformers("C[P@](CC)C(C)C", 1, mirrored), "another stereoisomer"),
+        ("O[C@@H]1C[N@]2CC[C@H]1CC2", conformers("O[C@H]1C[N@@]2CC[C@@H]1CC2"), "another stereoisomer"),
         ("C/C=C/C", conformers("C/C=C\\C"), "another stereoisomer"),
         ("CC=C=CC", conformers("CC=C=CC", 2, mirrored), "several stereoisomers"),
         ("CCO", conformers("CCS"), "another molecule"),
