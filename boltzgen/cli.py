@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 
 from boltzgen.errors import EvaluationError, InputError, NotConvergedError
+from boltzgen.progress import Stopwatch
 from boltzgen.report.terminal import ProgressLine, print_energies, print_plan, print_summary, print_systems
-from boltzgen.workflows.progress import Stopwatch
 
 if TYPE_CHECKING:
     from boltzgen.workflows.config import SampleConfig

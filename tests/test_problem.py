@@ -8,12 +8,12 @@ import torch
 
 from boltzgen.errors import InputError
 from boltzgen.problem import Problem
+from boltzgen.progress import Stopwatch
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.families import family, untrained_model
 from boltzgen.training.trainer import train
 from boltzgen.workflows.config import SampleConfig
-from boltzgen.workflows.progress import Stopwatch
 from boltzgen.workflows.training_data import energy_data
 
 SETTINGS = {"torsion_couplings": 2, "torsion_hidden": 8, "stiff_couplings": 2, "stiff_hidden": 8}

@@ -8,12 +8,12 @@ import torch
 from rich.console import Console
 
 from boltzgen.ensemble import Ensemble
+from boltzgen.evaluation.conformer_energies import ConformerEnergies
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.progress import StageProgress
 from boltzgen.report.comparison import Rows, pieces
 from boltzgen.report.page import report_page
 from boltzgen.report.terminal import ProgressLine, print_energies, print_summary
-from boltzgen.workflows.energy import ConformerEnergies
-from boltzgen.workflows.progress import StageProgress
 
 
 def test_a_wide_table_is_cut_into_pieces_that_fit():

@@ -15,10 +15,10 @@ from rich.table import Table
 from boltzgen.units import KJ_PER_KCAL
 
 if TYPE_CHECKING:
+    from boltzgen.evaluation.conformer_energies import ConformerEnergies
+    from boltzgen.progress import StageProgress
     from boltzgen.systems import SystemDescription
-    from boltzgen.workflows.energy import ConformerEnergies
     from boltzgen.workflows.plan import Plan
-    from boltzgen.workflows.progress import StageProgress
 
 
 class ProgressLine:

@@ -18,13 +18,13 @@ from boltzgen.evaluation.description import Described, describe
 from boltzgen.evaluation.results import ModelResult
 from boltzgen.molecules.torsions import conformer_torsions
 from boltzgen.problem import Problem
+from boltzgen.progress import Stopwatch
 from boltzgen.report.comparison_page import comparison_page
 from boltzgen.systems import load_system
 from boltzgen.workflows.compared_models import ComparisonSetup, compared_model
 from boltzgen.workflows.comparison_entries import CompareConfig, comparison_entries
 from boltzgen.workflows.given_reference import load_reference, reference_warnings
 from boltzgen.workflows.preparation import prepare, select_device
-from boltzgen.workflows.progress import Stopwatch
 from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
 from boltzgen.workflows.reference_parts import reference_parts
 from boltzgen.workflows.versions import package_versions

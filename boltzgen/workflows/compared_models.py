@@ -18,12 +18,12 @@ from boltzgen.evaluation.discrepancy import LEAST_FRAMES
 from boltzgen.evaluation.results import Cost, ModelResult
 from boltzgen.models.model import Model
 from boltzgen.problem import Problem
+from boltzgen.progress import StageProgress, Stopwatch
 from boltzgen.training.data import TrainingData
 from boltzgen.training.families import family, untrained_model
 from boltzgen.training.trainer import Progress, TrainingResult, train
 from boltzgen.workflows.comparison_entries import CompareConfig, ComparisonEntry
 from boltzgen.workflows.hot_frames import hot_frames
-from boltzgen.workflows.progress import StageProgress, Stopwatch
 from boltzgen.workflows.reference_parts import ReferenceParts, thinned
 from boltzgen.workflows.sampling import density_kind, draw
 from boltzgen.workflows.training_data import energy_data, internal_frames

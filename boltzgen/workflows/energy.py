@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from boltzgen.energies.compiler import compile_system
+from boltzgen.evaluation.conformer_energies import ConformerEnergies
 from boltzgen.molecules.conformer_files import read_positions
-from boltzgen.molecules.molecule import Molecule
 from boltzgen.systems import load_system
-
-
-@dataclass(frozen=True)
-class ConformerEnergies:
-    """Potential energies [conformers] in kJ/mol of each force by name; the total is their sum."""
-
-    molecule: Molecule
-    forcefield: str
-    solvent: str
-    terms: dict[str, np.ndarray]
-
-    @property
-    def total(self) -> np.ndarray:
-        """[conformers] kJ/mol."""
-        return np.sum(list(self.terms.values()), axis=0)
 
 
 def conformer_energies(

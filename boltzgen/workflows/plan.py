@@ -8,10 +8,10 @@ from rdkit import Chem
 
 from boltzgen.coordinates.description import Feature, coverage_warnings, describe
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.progress import Stopwatch
 from boltzgen.training.families import untrained_model
 from boltzgen.workflows.config import SampleConfig, require_sane, whole_budget
 from boltzgen.workflows.preparation import prepare, select_device
-from boltzgen.workflows.progress import Stopwatch
 
 BOND_MARKS = {
     Chem.BondType.DOUBLE: "=",

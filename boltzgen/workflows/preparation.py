@@ -18,13 +18,13 @@ from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.errors import InputError
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.problem import Problem, ProblemFrames
+from boltzgen.progress import Stopwatch
 from boltzgen.sampling.frames import FramesConfig, thermal_dynamics, thermal_frames
 from boltzgen.sampling.tempering import temperature_ladder
 from boltzgen.sampling.turns import BondTurns
 from boltzgen.systems import MolecularSystem, load_system
 from boltzgen.workflows.config import SampleConfig, whole_budget
 from boltzgen.workflows.conformer_frames import frames_of_every_conformer
-from boltzgen.workflows.progress import Stopwatch
 
 SEED_CONFORMERS = 64
 SYMMETRY_FRAMES = 256

@@ -16,6 +16,7 @@ from boltzgen.ensemble import Ensemble
 from boltzgen.errors import InputError
 from boltzgen.evaluation.ladders import ladder_quality
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.progress import Report, StageProgress, silent
 from boltzgen.sampling.frames import thermal_dynamics
 from boltzgen.sampling.tempering import (
     LadderEstimate,
@@ -28,7 +29,6 @@ from boltzgen.sampling.tempering import (
 from boltzgen.sampling.turns import BondTurns
 from boltzgen.systems import MolecularSystem
 from boltzgen.workflows.preparation import label_frame, starting_positions
-from boltzgen.workflows.progress import Report, StageProgress, silent
 from boltzgen.workflows.versions import package_versions
 
 REPORTS = 50

@@ -11,10 +11,10 @@ from boltzgen.ensemble import Ensemble
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Model
 from boltzgen.problem import Problem
+from boltzgen.progress import StageProgress, Stopwatch
 from boltzgen.refinement.refine import refine
 from boltzgen.training.trainer import Reserve
 from boltzgen.workflows.config import SampleConfig, whole_budget
-from boltzgen.workflows.progress import StageProgress, Stopwatch
 
 MOST_RESERVE = 0.15  # of a run's budget
 HALF_TIME_SHARE = (

@@ -15,6 +15,7 @@ from boltzgen.ensemble_folder import CHECKPOINT, CONFIG, MODEL, REPORT, write_wh
 from boltzgen.models.model import Model
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.problem import Problem
+from boltzgen.progress import Report, StageProgress, Stopwatch, silent
 from boltzgen.report.page import report_page
 from boltzgen.sampling.frames import thermal_dynamics
 from boltzgen.settings import validated
@@ -37,7 +38,6 @@ from boltzgen.workflows.preparation import (
     prepare,
     select_device,
 )
-from boltzgen.workflows.progress import Report, StageProgress, Stopwatch, silent
 from boltzgen.workflows.refinement import refined, reserve
 from boltzgen.workflows.resuming import clear_checkpoint, is_finished, require_folder
 from boltzgen.workflows.sampling import density_kind, draw

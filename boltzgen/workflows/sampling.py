@@ -9,7 +9,7 @@ from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.ensemble import DensityKind, Ensemble
 from boltzgen.models.model import GenerativeModel, ImplicitModel, LatentVariableModel, Model
 from boltzgen.molecules.molecule import Molecule
-from boltzgen.workflows.progress import StageProgress, Stopwatch
+from boltzgen.progress import StageProgress, Stopwatch
 
 SAMPLING_CHUNK = 4096
 

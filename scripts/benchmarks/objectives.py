@@ -42,6 +42,7 @@ from boltzgen.models.flow import FlowModel
 from boltzgen.molecules.torsions import ramachandran_torsions, torsion_values
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.problem import Problem
+from boltzgen.progress import Stopwatch
 from boltzgen.report.comparison import Rows
 from boltzgen.sampling.frames import FramesConfig, thermal_dynamics
 from boltzgen.systems import load_system
@@ -51,7 +52,6 @@ from boltzgen.training.recipes import flow_stages
 from boltzgen.training.trainer import train
 from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.preparation import prepare
-from boltzgen.workflows.progress import Stopwatch
 from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
 from boltzgen.workflows.sampling import draw
 from boltzgen.workflows.training_data import energy_data, internal_frames

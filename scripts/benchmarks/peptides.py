@@ -32,12 +32,12 @@ from boltzgen.evaluation.metrics import mode_coverage, ramachandran_total_variat
 from boltzgen.evaluation.modes import find_states
 from boltzgen.models.flow import FlowModel
 from boltzgen.molecules.torsions import ramachandran_torsions, torsion_values
+from boltzgen.progress import Stopwatch
 from boltzgen.report.comparison import Rows
 from boltzgen.systems import MolecularSystem, load_system
 from boltzgen.training.model_file import load_model
 from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.given_reference import load_reference
-from boltzgen.workflows.progress import Stopwatch
 from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
 from boltzgen.workflows.sample import run_sample
 from boltzgen.workflows.sampling import draw

@@ -38,12 +38,12 @@ from boltzgen.ensemble import Ensemble
 from boltzgen.evaluation.metrics import torsion_distances
 from boltzgen.evaluation.modes import conformer_table, found_conformers
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
+from boltzgen.progress import Stopwatch
 from boltzgen.report.comparison import Rows
 from boltzgen.sampling.importance import Estimate
 from boltzgen.sampling.tempering import ladder_estimate
 from boltzgen.systems import MolecularSystem, load_system
 from boltzgen.workflows.config import SampleConfig, default_budget
-from boltzgen.workflows.progress import Stopwatch
 from boltzgen.workflows.reference import Reference, ReferenceConfig, reference_ensemble
 from boltzgen.workflows.sample import run_sample
 

@@ -7,6 +7,7 @@ import torch
 
 from boltzgen.models.model import GenerativeModel
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
+from boltzgen.progress import Stopwatch
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.data import TrainingData
@@ -16,7 +17,6 @@ from boltzgen.training.trainer import train
 from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.diagnostics import replica_exchange_samples, verdict
 from boltzgen.workflows.preparation import prepare
-from boltzgen.workflows.progress import Stopwatch
 from boltzgen.workflows.sampling import draw
 from boltzgen.workflows.training_data import internal_frames
 

@@ -8,13 +8,13 @@ import torch
 
 from boltzgen.energies.compiler import compile_system
 from boltzgen.energies.target import BoltzmannTarget
+from boltzgen.progress import Stopwatch
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.systems import load_system
 from boltzgen.training.config import TrainingConfig
 from boltzgen.workflows import preparation
 from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.preparation import affordable_frames, label_frame, prepare, starting_positions
-from boltzgen.workflows.progress import Stopwatch
 
 SMALL = FramesConfig(ladders=16, picoseconds=1.0, walkers=32, local_picoseconds=1.0)
 

@@ -9,12 +9,12 @@ from rdkit import Chem
 from rdkit.Chem import rdForceFieldHelpers
 
 import boltzgen
+from boltzgen.progress import StageProgress
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.sampling.tempering import temperature_ladder
 from boltzgen.training.config import TrainingConfig
 from boltzgen.units import KJ_PER_KCAL
 from boltzgen.workflows.config import SampleConfig
-from boltzgen.workflows.progress import StageProgress
 from boltzgen.workflows.sample import run_sample
 
 SHORT = {
@@ -113,7 +113,7 @@ def test_tiny_molecules_work(smiles):
 
 def test_stages_are_reported_in_order():
     seen: list[StageProgress] = []
-    from boltzgen.workflows.progress import Stopwatch
+    from boltzgen.progress import Stopwatch
 
     config = SampleConfig(molecule="O", n_samples=100, **SHORT)
     run_sample(config, watch=Stopwatch(seen.append))
