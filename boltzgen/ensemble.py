@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import mdtraj
     from rdkit import Chem
 
+EQUIVALENCE_MARKS = "equivalence_marks"  # in metadata: equivalent atoms that the energy distinguishes differ
 DensityKind = Literal["exact", "extended", "bound", "none"]
 
 
@@ -311,9 +312,11 @@ class Ensemble:
 
         Samples have the labels of prochiral atoms (the hydrogens of a CH₂) in one order, which configurations
         keep; with all orders the full permutation symmetry of the Boltzmann distribution is back. Energies
-        and weights are the same; log q and ln Z stay those of the one order.
+        and weights are the same; log q and ln Z stay those of the one order. Labels that the run's energy
+        distinguishes (``metadata["equivalence_marks"]``) are not exchanged.
         """
-        return replace(self, positions=conversion.relabelled(self.molecule, self.positions, seed))
+        marks = self.metadata.get(EQUIVALENCE_MARKS)
+        return replace(self, positions=conversion.relabelled(self.molecule, self.positions, seed, marks))
 
     def representatives(self, n: int = 100) -> list[tuple[int, float]]:
         """At most ``n`` distinct samples as (index, weight), drawn from the ensemble, heaviest first."""

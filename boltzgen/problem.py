@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from torch import Tensor
 from boltzgen.coordinates.internal import MolecularCoordinates
 from boltzgen.energies.energy import Energy
 from boltzgen.energies.storage import term_from_file, term_state
+from boltzgen.energies.symmetry import EnergySymmetry
 from boltzgen.energies.target import BoltzmannTarget, EvaluationCounter
 from boltzgen.errors import InputError
 from boltzgen.sampling.frames import FramesConfig, ThermalFrames
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from boltzgen.molecules.molecule import Molecule
     from boltzgen.systems import MolecularSystem
 
-FORMAT = "boltzgen problem 1"
+FORMAT = "boltzgen problem 2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +75,8 @@ class Problem:
         Coordinates fitted to the frames, in single precision on the frames' device. Each model takes a copy.
     frames
         Frames of dynamics on the target's energy.
+    symmetry
+        Which equivalent atoms the energy distinguishes; exchanges of these are not folded.
     """
 
     source: MolecularSystem | Mapping[str, str]
@@ -81,6 +84,7 @@ class Problem:
     masses: Float[Tensor, " atoms"]
     coordinates: MolecularCoordinates
     frames: ProblemFrames
+    symmetry: EnergySymmetry
 
     @cached_property
     def system(self) -> MolecularSystem:
@@ -124,6 +128,7 @@ class Problem:
             },
             "within_conformers": self.frames.within_conformers.cpu(),
             "within_conformers_energies": self.frames.within_conformers_energies.cpu(),
+            "symmetry": asdict(self.symmetry),
         }
         target = Path(path)
         partial = target.with_name(f".{os.getpid()}-{target.name}")
@@ -170,4 +175,6 @@ def _restored(content: dict[str, Any], path: str | os.PathLike[str], device: str
         content["within_conformers"].to(device),
         content["within_conformers_energies"].to(device),
     )
-    return Problem(content["source"], target, content["masses"].to(device), coordinates.to(device), frames)
+    symmetry = EnergySymmetry(**content["symmetry"])
+    masses = content["masses"].to(device)
+    return Problem(content["source"], target, masses, coordinates.to(device), frames, symmetry)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from rdkit import Chem
 from torch import Tensor
 
@@ -40,31 +43,25 @@ def build_coordinates(
     frames: np.ndarray | Tensor,
     reduced_energies: np.ndarray | Tensor | None = None,
     dtype: torch.dtype = torch.float32,
+    marks: Sequence[int] | None = None,
 ) -> MolecularCoordinates:
     """Coordinates whitened on ``frames`` [n, atoms, 3] (nm): thermal configurations from all known basins.
 
     Handedness and double-bond sides are those of the first frame. Raises InputError where frames show
     different stereoisomers. The basins of rings are weighted by their free energies, estimated from the
-    frames' ``reduced_energies`` [n] if these are given, or else by their shares of the frames. Geometry is in
+    frames' ``reduced_energies`` [n] if these are given, or else by their shares of the frames. ``marks``
+    [atoms]: atoms of different marks do not exchange labels (see ``energies/symmetry.py``). Geometry is in
     float64; the result is in ``dtype``.
     """
     x = torch.as_tensor(np.asarray(frames), dtype=torch.float64)
     molecule.require_positions(x.numpy())
     graph = MolecularGraph.from_rdmol(molecule.rdmol)
-    zmatrix = choose_tree(graph, x)
-    rings = _rings(molecule)
-    flexible = flexible_rings(rings, x)
-    placement = Placement(zmatrix)
-    groups = child_groups(graph, zmatrix, molecule.rdmol, x[0], flexible)
-    groups = _solvable(zmatrix, groups)
-    handed = handed_centres(graph, zmatrix, x)
-    rules, fixed = order_rules(graph, handed)
-    groups, folds = fold_rules(graph, zmatrix, groups, x)
-    skeletal = skeletal_permutations(graph, fixed)
-    fixed_centres = tuple((centre, *others) for centre, others in fixed.items())
+    graph = graph if marks is None else graph.marked(marks)
+    parts = _Parts.of(molecule, graph, x)
+    zmatrix, groups, folds = parts.zmatrix, parts.groups, parts.folds
+    placement = parts.placement
 
-    unfolded = _sorted([*rules, *(rule for rule in folds if rule.kind == "gap")])
-    ordered = LabelRules(skeletal, fixed_centres, unfolded)
+    ordered = parts.labels([rule for rule in folds if rule.kind == "gap"])
     x = ordered.canonicalise(x, placement)
     wrong = int((~ordered.in_order(x, placement)).sum())
     if wrong:
@@ -72,13 +69,13 @@ def build_coordinates(
             f"{wrong} of {len(x)} frames of '{molecule.smiles}' show another stereoisomer than the first: "
             "give frames of one stereoisomer."
         )
-    x, source = with_images(x, graph, flexible, ordered, placement, groups)
+    x, source = with_images(x, graph, parts.flexible, ordered, placement, groups)
     sided = {frozenset((b, c)) for _, b, c, _ in molecule.stereo.double_bonds.tolist()}
     groups = [
         _with_ranges(
             group,
             _azimuths(placement, group, x),
-            group.centre in handed,
+            group.centre in parts.handed,
             frozenset((zmatrix.axis[group.centre], group.centre)) in sided,
         )
         for group in groups
@@ -86,11 +83,11 @@ def build_coordinates(
     groups = [_with_closure_seam(zmatrix, group, x) for group in groups]
     seams = {group.centre: group.low for group in groups}
     folds = [_with_seam(rule, seams[rule.centre]) if rule.kind == "rotor" else rule for rule in folds]
-    labels = LabelRules(skeletal, fixed_centres, _sorted(rules + folds), *_stereo(molecule))
+    labels = parts.labels(folds, *_stereo(molecule))
     x = labels.canonicalise(x, placement)
     coordinates = MolecularCoordinates(zmatrix, groups, labels)
     energies = None if reduced_energies is None else torch.as_tensor(reduced_energies).double()[source]
-    blocks = blocks_with_basins(graph, rings, x)
+    blocks = blocks_with_basins(graph, parts.rings, x)
     several = frozenset().union(*(block.atoms for block in blocks))
     closing = [
         closing_distances(graph, zmatrix, groups, atoms)
@@ -98,6 +95,66 @@ def build_coordinates(
     ]
     _whiten(coordinates, blocks, closing, x, energies)
     return coordinates.to(dtype)
+
+
+def in_label_order(molecule: Molecule, frames: np.ndarray | Tensor) -> Float[Tensor, "frames atoms 3"]:
+    """``frames`` [n, atoms, 3] (nm), the labels of prochiral atoms in the order of the first frame.
+
+    Float64. Labels of equivalent atoms are exchanged that no motion exchanges, as those of the two hydrogens
+    of a CH₂ or =CH₂; those that a rotor or an inverting nitrogen exchanges stay. Frames of another
+    stereoisomer stay as they are.
+    """
+    x = torch.as_tensor(np.asarray(frames), dtype=torch.float64)
+    molecule.require_positions(x.numpy())
+    parts = _Parts.of(molecule, MolecularGraph.from_rdmol(molecule.rdmol), x)
+    groups = {group.centre: group for group in parts.groups}
+    fixed = []
+    for rule in parts.folds:
+        if rule.images == 1:
+            group = groups[rule.centre]
+            torsion = float(group.torsion_value(_azimuths(parts.placement, group, x[:1])))
+            fixed.append(_with_seam(rule, torsion - 0.5 * group.width))
+    return parts.labels(fixed).canonicalise(x, parts.placement)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What is decided before the ranges of coordinates: tree, groups, and which labels are exchanged how.
+
+    ``handed``: centres that keep their handedness, with their neighbours in order; ``fixed``: those that no
+    exchange of branches inverts. ``ordering`` and ``folds``: the rules.
+    """
+
+    rings: list[tuple[int, ...]]
+    flexible: list[tuple[int, ...]]
+    zmatrix: ZMatrix
+    placement: Placement
+    groups: list[Group]
+    handed: dict[int, tuple[int, ...]]
+    fixed: dict[int, tuple[int, ...]]
+    ordering: list[LabelRule]
+    folds: list[LabelRule]
+    skeletal: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, molecule: Molecule, graph: MolecularGraph, x: Tensor) -> _Parts:
+        """For frames x [n, atoms, 3], the first of which shows the order of labels."""
+        zmatrix = choose_tree(graph, x)
+        rings = _rings(molecule)
+        flexible = flexible_rings(rings, x)
+        groups = child_groups(graph, zmatrix, molecule.rdmol, x[0], flexible)
+        groups = _solvable(zmatrix, groups)
+        handed = handed_centres(graph, zmatrix, x)
+        ordering, fixed = order_rules(graph, handed)
+        groups, folds = fold_rules(graph, zmatrix, groups, x)
+        skeletal = skeletal_permutations(graph, fixed)
+        placement = Placement(zmatrix)
+        return cls(rings, flexible, zmatrix, placement, groups, handed, fixed, ordering, folds, skeletal)
+
+    def labels(self, folds: Sequence[LabelRule], *stereo: Any) -> LabelRules:
+        """Label rules with ``folds``; ``stereo``: centres and double bonds as ``LabelRules`` takes them."""
+        centres = tuple((centre, *others) for centre, others in self.fixed.items())
+        return LabelRules(self.skeletal, centres, _sorted([*self.ordering, *folds]), *stereo)
 
 
 @torch.no_grad()

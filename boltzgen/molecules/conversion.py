@@ -39,10 +39,17 @@ def to_rdkit(molecule: Molecule, positions: Positions, properties: Sequence[Mapp
     return rdmol
 
 
-def relabelled(molecule: Molecule, positions: Positions, seed: int) -> Positions:
-    """Each of ``positions`` with a random one of the labellings that the molecular graph cannot tell apart."""
+def relabelled(
+    molecule: Molecule, positions: Positions, seed: int, marks: Sequence[int] | None = None
+) -> Positions:
+    """Each of ``positions`` with a random one of the labellings that the molecular graph cannot tell apart.
+
+    Atoms of different ``marks`` [atoms] do not exchange labels.
+    """
     random = np.random.default_rng(seed)
-    for level in MolecularGraph.from_rdmol(molecule.rdmol).automorphism_chain():
+    graph = MolecularGraph.from_rdmol(molecule.rdmol)
+    graph = graph if marks is None else graph.marked(marks)
+    for level in graph.automorphism_chain():
         chosen = np.array(level)[random.integers(len(level), size=len(positions))]
         positions = np.take_along_axis(positions, chosen[:, :, None], axis=1)
     return positions

@@ -61,6 +61,11 @@ class MolecularGraph:
     def n_atoms(self) -> int:
         return len(self.atom_labels)
 
+    def marked(self, marks: Sequence[int]) -> MolecularGraph:
+        """This graph with one more label for each atom: atoms of different ``marks`` are not alike."""
+        labels = zip(self.atom_labels, marks, strict=True)
+        return MolecularGraph(tuple((*label, mark) for label, mark in labels), self.bond_labels)
+
     @cached_property
     def neighbours(self) -> tuple[tuple[int, ...], ...]:
         """Bonded atoms of every atom, ascending."""

@@ -67,7 +67,7 @@ def plan(config: SampleConfig, watch: Stopwatch | None = None) -> Plan:
         features=[_planned(molecule, feature) for feature in describe(coordinates)],
         n_parameters=sum(p.numel() for p in model.parameters()),
         budget_seconds=whole_budget(config, molecule.n_atoms),
-        warnings=coverage_warnings(molecule),
+        warnings=coverage_warnings(molecule) + problem.symmetry.warnings(molecule),
     )
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boltzgen.coordinates.build import build_coordinates
-from boltzgen.coordinates.internal import MolecularCoordinates
+from boltzgen.coordinates.build import build_coordinates, in_label_order
 from boltzgen.energies.compiler import compile_system
+from boltzgen.energies.symmetry import EnergySymmetry, energy_symmetry
 from boltzgen.energies.target import BoltzmannTarget
+from boltzgen.ensemble import EQUIVALENCE_MARKS
 from boltzgen.errors import InputError
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.molecules.symmetry import MolecularGraph
 from boltzgen.problem import Problem, ProblemFrames
 from boltzgen.progress import Stopwatch
 from boltzgen.sampling.frames import FramesConfig, thermal_dynamics, thermal_frames
@@ -27,20 +30,21 @@ from boltzgen.workflows.config import SampleConfig, whole_budget
 from boltzgen.workflows.conformer_frames import frames_of_every_conformer
 
 SEED_CONFORMERS = 64
-SYMMETRY_FRAMES = 256
+SYMMETRY_FRAMES = 64
 TRIAL_STEPS = 4
 FRAMES_SHARE = 0.25  # of the budget
-SYMMETRY_TOLERANCE = 1e-3  # kT, in float64
 
 
 def starting_positions(molecule: Molecule, seed: int) -> Tensor:
     """Conformers [n, atoms, 3] in nm where walkers start: embedded ones, and amides and esters turned over.
 
-    Embedding makes secondary amides and esters on one side only.
+    Embedding makes secondary amides and esters on one side only, and labels prochiral atoms in either order:
+    they are put in that of ``label_frame``, which dynamics then keeps.
     """
     seeds = molecule.seed_conformers(SEED_CONFORMERS, seed=seed)
     turned = molecule.turned_conformers(seeds)
-    return torch.as_tensor(np.concatenate([seeds, turned])).float()
+    starts = torch.as_tensor(np.concatenate([seeds, turned])).float()
+    return in_label_order(molecule, torch.cat([label_frame(molecule), starts]))[1:].float()
 
 
 def label_frame(molecule: Molecule) -> Tensor:
@@ -155,21 +159,25 @@ def prepare(
         local = torch.cat([label_frame(molecule).to(device), local])
     with watch.stage("coordinates"):
         energies = target.reduced_energy(local)
-        coordinates = build_coordinates(molecule, local.double().cpu(), energies.double().cpu())
-        coordinates = coordinates.to(device)
-        _require_symmetric_energy(target, coordinates, thermal.positions[:SYMMETRY_FRAMES], generator)
-        thermal = replace(thermal, positions=coordinates.canonicalise(thermal.positions))
-    return Problem(system, target, masses, coordinates, ProblemFrames(size, thermal, local, energies))
-
-
-def _require_symmetric_energy(
-    target: BoltzmannTarget, coordinates: MolecularCoordinates, x: Tensor, generator: torch.Generator
-) -> None:
-    """Raises InputError where exchanging atoms that the graph calls equivalent changes the energy."""
-    images = coordinates.to(x.device).randomise_labels(x, generator)
-    change = float((target.reduced_energy(images.double()) - target.reduced_energy(x.double())).abs().max())
-    if not change <= SYMMETRY_TOLERANCE:
-        raise InputError(
-            f"Exchanging equivalent atoms changes the energy by up to {change:.2g} kT: give a force field"
-            " that has the same parameters for atoms that the molecular graph makes equivalent."
+        symmetry = symmetry_of(molecule, target, thermal.positions)
+        coordinates = build_coordinates(
+            molecule, local.double().cpu(), energies.double().cpu(), marks=symmetry.marks
         )
+        coordinates = coordinates.to(device)
+        thermal = replace(thermal, positions=coordinates.canonicalise(thermal.positions))
+    return Problem(
+        system, target, masses, coordinates, ProblemFrames(size, thermal, local, energies), symmetry
+    )
+
+
+def symmetry_of(
+    molecule: Molecule, target: BoltzmannTarget, frames: Float[Tensor, "frames atoms 3"]
+) -> EnergySymmetry:
+    """The symmetry of ``molecule`` that its energy keeps, judged by some of the ``frames`` (nm)."""
+    some = frames[:: max(1, len(frames) // SYMMETRY_FRAMES)][:SYMMETRY_FRAMES]
+    return energy_symmetry(MolecularGraph.from_rdmol(molecule.rdmol), target, some)
+
+
+def equivalence_facts(symmetry: EnergySymmetry) -> dict[str, Any]:
+    """What a summary says of equivalent atoms that the energy distinguishes; nothing where there are none."""
+    return {EQUIVALENCE_MARKS: list(symmetry.marks)} if symmetry.distinguished else {}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from boltzgen.coordinates.build import build_coordinates
 from boltzgen.energies.compiler import compile_system
+from boltzgen.energies.symmetry import EnergySymmetry
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.ensemble import Ensemble
 from boltzgen.errors import InputError
@@ -28,7 +29,7 @@ from boltzgen.sampling.tempering import (
 )
 from boltzgen.sampling.turns import BondTurns
 from boltzgen.systems import MolecularSystem
-from boltzgen.workflows.preparation import label_frame, starting_positions
+from boltzgen.workflows.preparation import equivalence_facts, label_frame, starting_positions, symmetry_of
 from boltzgen.workflows.versions import package_versions
 
 REPORTS = 50
@@ -95,11 +96,15 @@ def reference_ensemble(
     state, _ = exchange.run(exchange.init(starts, generator), max(rounds // 10, 1), generator)
     trajectory = _reported_run(exchange, state, rounds, generator, report)
     energies = trajectory.energies[:, :, 0]
-    positions = _labelled_as_samples(molecule, trajectory.positions.flatten(0, 1), generator)
+    positions, symmetry = _labelled_as_samples(
+        molecule, target, trajectory.positions.flatten(0, 1), generator
+    )
     quality = ladder_quality(molecule, positions.view_as(trajectory.positions).numpy(), energies.numpy())
     inverted = float(1.0 - molecule.keeps_stereo(positions.numpy()).mean())
     warnings = [] if abs(quality.drift) <= MAX_DRIFT else [DRIFTED.format(quality.most_drifting)]
     warnings += [INVERTED.format(100 * inverted)] if inverted > 0 else []
+    converged = not warnings
+    warnings += symmetry.warnings(molecule)
     ensemble = Ensemble.from_frames(
         molecule,
         positions,
@@ -119,30 +124,35 @@ def reference_ensemble(
             "slowest_observable": quality.slowest,
             "largest_drift": quality.drift,
             "share_of_other_stereo": inverted,
-            "converged": not warnings,
+            "converged": converged,
             "warnings": warnings,
+            **equivalence_facts(symmetry),
             "device": "cpu",
             "versions": package_versions(),
             "wall_seconds": {"total": time.monotonic() - began},
         },
     )
-    return Reference(ensemble, config.ladders, ladder_estimate(energies), target.evaluations, not warnings)
+    return Reference(ensemble, config.ladders, ladder_estimate(energies), target.evaluations, converged)
 
 
 @torch.no_grad()
-def _labelled_as_samples(molecule: Molecule, x: Tensor, generator: torch.Generator) -> Tensor:
+def _labelled_as_samples(
+    molecule: Molecule, target: BoltzmannTarget, x: Tensor, generator: torch.Generator
+) -> tuple[Tensor, EnergySymmetry]:
     """Frames x (nm), labels of equivalent atoms as ``boltzgen sample`` has them: prochiral ones in order.
 
-    Walkers start with either order and keep it. Rotors' labels are drawn at random. Without a frame of the
-    molecule's stereo x is left as it is.
+    Rotors' labels that the energy does not distinguish are drawn at random. Without a frame of the molecule's
+    stereo x is left as it is.
     """
+    symmetry = symmetry_of(molecule, target, x)
     some = x[:: max(1, len(x) // LABELLING_FRAMES)]
     some = some[torch.as_tensor(molecule.keeps_stereo(some.numpy()))]
     if not len(some):
-        return x
-    coordinates = build_coordinates(molecule, torch.cat([label_frame(molecule), some]).double())
+        return x, symmetry
+    frames = torch.cat([label_frame(molecule), some]).double()
+    coordinates = build_coordinates(molecule, frames, marks=symmetry.marks)
     chunks = [coordinates.canonicalise(chunk) for chunk in x.split(LABELLING_FRAMES)]
-    return torch.cat([coordinates.randomise_labels(chunk, generator) for chunk in chunks])
+    return torch.cat([coordinates.randomise_labels(chunk, generator) for chunk in chunks]), symmetry
 
 
 def _reported_run(

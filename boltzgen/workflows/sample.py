@@ -35,6 +35,7 @@ from boltzgen.workflows.diagnostics import (
 from boltzgen.workflows.given_reference import load_reference, reference_positions, reference_warnings
 from boltzgen.workflows.hot_frames import HOT, hot_frames
 from boltzgen.workflows.preparation import (
+    equivalence_facts,
     prepare,
     select_device,
 )
@@ -234,6 +235,7 @@ def _run_facts(
         "training_reached_plateau": training.plateau,
         "training_history": training_history(training),
         "symmetry_multiplicity": model.coordinates.multiplicity,
+        **equivalence_facts(problem.symmetry),
     }
 
 
@@ -261,7 +263,9 @@ def _judged(
         "main_conformers": conformers,
         "missed_frame_share": found.missed_share,
         "converged": found.converged,
-        "warnings": warnings + coverage_warnings(ensemble.molecule),
+        "warnings": warnings
+        + coverage_warnings(ensemble.molecule)
+        + problem.symmetry.warnings(ensemble.molecule),
         "wall_seconds": {**watch.seconds, "total": watch.elapsed},
         "versions": package_versions(),
     }
