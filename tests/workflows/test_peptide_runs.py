@@ -12,6 +12,7 @@ import torch
 
 from boltzgen.molecules.peptides import FIRST_ONLY, LAST_ONLY, RESIDUES
 from boltzgen.molecules.symmetry import MolecularGraph
+from boltzgen.progress import Stopwatch
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.sampling.importance import log_importance_weights
 from boltzgen.training.config import TrainingConfig
@@ -19,7 +20,6 @@ from boltzgen.training.families import untrained_model
 from boltzgen.workflows import preparation
 from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.preparation import prepare
-from boltzgen.workflows.progress import Stopwatch
 from boltzgen.workflows.sample import run_sample
 
 SMALLEST = FramesConfig(ladders=2, picoseconds=0.1, walkers=32, local_picoseconds=0.1)
