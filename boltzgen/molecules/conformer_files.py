@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import warnings
 from pathlib import Path
 
 import numpy as np
 from rdkit import Chem, rdBase
 
 from boltzgen.errors import InputError
-from boltzgen.files import read_text
+from boltzgen.files import read_arrays, read_text
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.stereo import canonical_smiles
 from boltzgen.units import NM_PER_ANGSTROM
 
 TRAJECTORIES = (".pdb", ".dcd", ".xtc", ".nc", ".h5", ".trr")
 MOST_MEGABYTES = 200.0  # of a text file: some ten thousand conformers
+FARTHEST = 1e6  # nm from the origin
+# What mdtraj raises for files that are not what their names say.
+MDTRAJ_ERRORS = (
+    OSError,
+    ValueError,
+    IndexError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    ImportError,
+)
 MOST_MATCHES = 1000  # tried where RDKit perceives less stereo than the molecule has
 
 
@@ -103,23 +115,18 @@ def _matched(molecule: Molecule, record: Chem.Mol | None, what: str) -> np.ndarr
 
 
 def _stored_array(path: Path) -> np.ndarray:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):  # by the file's content, whatever its name says
-            return _numbers(loaded, path)
-        with loaded:
-            if "positions" not in loaded.files:
-                raise InputError(f"{path} has no array 'positions' but {', '.join(loaded.files)}.")
-            return _numbers(loaded["positions"], path)
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} cannot be read as an array ({error}).") from error
+    arrays = read_arrays(path)
+    if "positions" not in arrays:
+        raise InputError(f"{path} has no array 'positions' but {', '.join(arrays) or 'none at all'}.")
+    return _numbers(arrays["positions"], path)
 
 
 def _numbers(array: np.ndarray, path: Path) -> np.ndarray:
     if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
         raise InputError(f"{path} holds something else than finite numbers; give positions in nm.")
+    farthest = float(np.abs(array).max(initial=0.0))
+    if farthest > FARTHEST:
+        raise InputError(f"{path} holds a position of {farthest:.3g} nm, which no molecule reaches.")
     return array.astype(np.float64)
 
 
@@ -171,10 +178,15 @@ def _trajectory(molecule: Molecule, path: Path) -> np.ndarray:
 
     topology = None if path.suffix.lower() in (".pdb", ".h5") else molecule.to_mdtraj_topology()
     try:
-        trajectory = mdtraj.load(str(path), **({} if topology is None else {"top": topology}))
-    except (OSError, ValueError, IndexError, TypeError, KeyError, RuntimeError, ImportError) as error:
-        raise InputError(f"{path} cannot be read as a trajectory of '{molecule.smiles}': {error}.") from error
-    elements = [atom.element.atomic_number for atom in trajectory.topology.atoms]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd boxes and numbers of residues
+            trajectory = mdtraj.load(str(path), **({} if topology is None else {"top": topology}))
+    except MDTRAJ_ERRORS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"{path} cannot be read as a trajectory of '{molecule.smiles}': {reason.rstrip('.')}."
+        ) from error
+    elements = [getattr(atom.element, "atomic_number", None) for atom in trajectory.topology.atoms]
     if elements != molecule.atomic_numbers.tolist():
         raise InputError(f"The atoms of {path} are not those of '{molecule.smiles}' in its order.")
     return _numbers(trajectory.xyz, path)

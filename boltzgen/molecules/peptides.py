@@ -7,6 +7,7 @@ hydrogen after its heavy atom.
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -150,10 +151,11 @@ def read_pdb(path: str | Path) -> Chem.Mol:
     if not Path(path).is_file():
         raise InputError(f"There is no file '{path}'.")
     try:
-        with Path(path).open() as file:
+        with Path(path).open() as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd numbers and names: what does not fit is refused below
             pdb = openmm.app.PDBFile(file)
     except (ValueError, KeyError, IndexError, AttributeError, TypeError, AssertionError) as error:
-        reason = str(error) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"'{path}' is not a PDB file that OpenMM can read: {reason}.") from error
     topology = pdb.topology
     frames = [_nanometres(pdb.getPositions(frame=k)) for k in range(pdb.getNumFrames())]

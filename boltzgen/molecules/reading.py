@@ -63,6 +63,9 @@ def with_hydrogens(rdmol: Chem.Mol, what: str) -> Chem.Mol:
                 "radicals have no force field here; add the missing hydrogen or bond."
             )
     _require_apart(rdmol, what)
+    rdmol = Chem.Mol(rdmol)
+    for atom in rdmol.GetAtoms():  # numbers of a reaction: RDKit would take alike atoms for different ones
+        atom.SetAtomMapNum(0)
     complete = Chem.AddHs(rdmol, addCoords=rdmol.GetNumConformers() > 0)
     if complete.GetNumAtoms() > MAX_ATOMS:
         raise InputError(
