@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 from weakref import WeakValueDictionary
 
 from boltzgen.codegen.operators import OPERATORS
 
-_interned: WeakValueDictionary[tuple, Node] = WeakValueDictionary()
+_interned: WeakValueDictionary[tuple[Any, ...], Node] = WeakValueDictionary()
 
 
 class Node:
@@ -20,7 +21,7 @@ class Node:
 
     __slots__ = ("__weakref__", "args", "op", "value")
 
-    def __init__(self, op: str, args: tuple[Node, ...], value: float | str | tuple | None) -> None:
+    def __init__(self, op: str, args: tuple[Node, ...], value: float | str | tuple[Any, ...] | None) -> None:
         self.op, self.args, self.value = op, args, value
 
     def __add__(self, other: Node | float) -> Node:
@@ -53,7 +54,7 @@ class Node:
         return float(self.value) if self.op == "constant" else None  # type: ignore[arg-type]
 
 
-def node(op: str, args: Sequence[Node] = (), value: float | str | tuple | None = None) -> Node:
+def node(op: str, args: Sequence[Node] = (), value: float | str | tuple[Any, ...] | None = None) -> Node:
     """The one node with this operation, arguments and value."""
     # repr keeps -0.0 and 0.0 apart; the type keeps a variable's name and a number apart
     key = (op, tuple(id(a) for a in args), type(value), repr(value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from rdkit import Chem
@@ -39,7 +40,7 @@ def choose_tree(graph: MolecularGraph, frames: Tensor) -> ZMatrix:
         and graph.is_bridge(parent, centre)
         and graph.rotor(parent, centre)
     }
-    best: tuple[tuple, ZMatrix] | None = None
+    best: tuple[tuple[Any, ...], ZMatrix] | None = None
     for root, second in _starts(graph, straight):
         tree = spanning_tree(graph, root, second, straight, _root_ranks(graph, root, second))
         gain = sum(math.log(n) for (parent, centre), n in folds.items() if tree.parent[centre] == parent)

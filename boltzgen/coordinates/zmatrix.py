@@ -150,6 +150,6 @@ def _reference(atom: int, root: int, second: int, axis: list[int], order: list[i
     return axis[axis[atom]]
 
 
-def _priority(graph: MolecularGraph, centre: int, axis: int, child: int) -> tuple:
+def _priority(graph: MolecularGraph, centre: int, axis: int, child: int) -> tuple[Any, ...]:
     in_ring_with_axis = child in graph.neighbours[axis] or not graph.is_bridge(centre, child)
     return (not in_ring_with_axis, -graph.atom_labels[child][0], child)

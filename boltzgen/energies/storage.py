@@ -22,7 +22,7 @@ _FORMAT = "boltzgen energy 1"
 _KINDS: dict[str, Any] = {kind.kind: kind for kind in (ClusterTerm, BornTerm, BridgeTerm)}
 
 
-def write_terms(path: str | os.PathLike, n_atoms: int, terms: Iterable[Term]) -> None:
+def write_terms(path: str | os.PathLike[str], n_atoms: int, terms: Iterable[Term]) -> None:
     """Writes the terms whole or not at all."""
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
@@ -31,7 +31,7 @@ def write_terms(path: str | os.PathLike, n_atoms: int, terms: Iterable[Term]) ->
     os.replace(partial, target)
 
 
-def read_terms(path: str | os.PathLike) -> tuple[int, list[Term]]:
+def read_terms(path: str | os.PathLike[str]) -> tuple[int, list[Term]]:
     """Number of atoms and terms. Raises InputError where the file is not an energy.
 
     No code of the file's author is run: torch reads tensors, numbers and strings alone, formulas are parsed
@@ -52,7 +52,7 @@ def read_terms(path: str | os.PathLike) -> tuple[int, list[Term]]:
         raise InputError(f"{path} is a damaged energy ({reason}): save it again") from error
 
 
-def term_from_file(state: dict[str, Any], path: str | os.PathLike) -> Term:
+def term_from_file(state: dict[str, Any], path: str | os.PathLike[str]) -> Term:
     """The term that ``state`` of the file ``path`` describes. Raises InputError where it holds code."""
     if state["kind"] == BridgeTerm.kind:
         state = {**state, "xml": without_code(state["xml"], str(path))}

@@ -13,10 +13,13 @@ import numpy as np
 import openmm
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdForceFieldHelpers
+from rdkit.ForceField.rdForceField import MMFFMolProperties
 
 from boltzgen.errors import InputError
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.units import KJ_PER_KCAL, NM_PER_ANGSTROM
+
+Angles = list[tuple[int, int, int]]
 
 VARIANTS = ("MMFF94", "MMFF94s")
 ELEMENTS = frozenset(
@@ -94,7 +97,7 @@ def mmff_system(molecule: Molecule, variant: str = "MMFF94") -> openmm.System:
     return system
 
 
-def mmff_properties(molecule: Molecule, variant: str = "MMFF94"):
+def mmff_properties(molecule: Molecule, variant: str = "MMFF94") -> MMFFMolProperties:
     """RDKit's MMFF types and parameters of ``molecule``; InputError where some have none."""
     with rdBase.BlockLogs():
         properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule.rdmol, mmffVariant=variant)
@@ -122,7 +125,7 @@ def _size(force: openmm.Force) -> int:
     raise TypeError(type(force).__name__)
 
 
-def _stretches(rdmol: Chem.Mol, properties) -> openmm.Force:
+def _stretches(rdmol: Chem.Mol, properties: MMFFMolProperties) -> openmm.Force:
     force = openmm.CustomBondForce(STRETCH)
     force.setName("bond stretch")
     force.addPerBondParameter("k")
@@ -134,11 +137,13 @@ def _stretches(rdmol: Chem.Mol, properties) -> openmm.Force:
     return force
 
 
-def _is_linear(properties, atom: int) -> bool:
+def _is_linear(properties: MMFFMolProperties, atom: int) -> bool:
     return properties.GetMMFFAtomType(atom) in LINEAR_TYPES
 
 
-def _bends(rdmol: Chem.Mol, properties, angles) -> tuple[openmm.Force, openmm.Force]:
+def _bends(
+    rdmol: Chem.Mol, properties: MMFFMolProperties, angles: Angles
+) -> tuple[openmm.Force, openmm.Force]:
     bend = openmm.CustomAngleForce(BEND)
     bend.setName("angle bend")
     bend.addPerAngleParameter("k")
@@ -158,7 +163,7 @@ def _bends(rdmol: Chem.Mol, properties, angles) -> tuple[openmm.Force, openmm.Fo
     return bend, linear
 
 
-def _stretch_bends(rdmol: Chem.Mol, properties, angles) -> openmm.Force:
+def _stretch_bends(rdmol: Chem.Mol, properties: MMFFMolProperties, angles: Angles) -> openmm.Force:
     force = openmm.CustomCompoundBondForce(3, STRETCH_BEND)
     force.setName("stretch-bend")
     for name in ("k1", "k2", "length1", "length2", "angle0"):
@@ -176,7 +181,7 @@ def _stretch_bends(rdmol: Chem.Mol, properties, angles) -> openmm.Force:
     return force
 
 
-def _out_of_plane(rdmol: Chem.Mol, properties) -> openmm.Force:
+def _out_of_plane(rdmol: Chem.Mol, properties: MMFFMolProperties) -> openmm.Force:
     force = openmm.CustomCompoundBondForce(4, OUT_OF_PLANE)
     force.setName("out-of-plane bend")
     force.addPerBondParameter("k")
@@ -191,7 +196,7 @@ def _out_of_plane(rdmol: Chem.Mol, properties) -> openmm.Force:
     return force
 
 
-def _torsions(rdmol: Chem.Mol, properties) -> openmm.Force:
+def _torsions(rdmol: Chem.Mol, properties: MMFFMolProperties) -> openmm.Force:
     force = openmm.CustomTorsionForce(TORSION)
     force.setName("torsion")
     for name in ("v1", "v2", "v3"):
@@ -209,7 +214,7 @@ def _torsions(rdmol: Chem.Mol, properties) -> openmm.Force:
     return force
 
 
-def _pairs(rdmol: Chem.Mol, properties) -> openmm.Force:
+def _pairs(rdmol: Chem.Mol, properties: MMFFMolProperties) -> openmm.Force:
     force = openmm.CustomBondForce(PAIR)
     force.setName("van der Waals and electrostatics")
     for name in ("epsilon", "radius", "charges"):

@@ -10,12 +10,17 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rdkit import Chem
 
 from boltzgen.errors import InputError
 from boltzgen.molecules.stereo import conformer
+
+if TYPE_CHECKING:
+    import openmm.app
+    import openmm.unit
 
 # name: (SMILES piece, names of its heavy atoms in the piece's order)
 RESIDUES: dict[str, tuple[str, str]] = {
@@ -177,17 +182,17 @@ def read_pdb(path: str | Path) -> Chem.Mol:
     return perceived
 
 
-def _nanometres(positions) -> np.ndarray:
+def _nanometres(positions: openmm.unit.Quantity) -> np.ndarray:
     import openmm.unit
 
     return np.array(positions.value_in_unit(openmm.unit.nanometer))
 
 
-def _matched(topology, path) -> Chem.Mol:
+def _matched(topology: openmm.app.Topology, path: str | Path) -> Chem.Mol:
     """The molecule of an OpenMM topology, its atoms in the topology's order and with its names."""
     if topology.getNumChains() != 1:
         raise InputError(f"'{path}' has {topology.getNumChains()} chains: give one peptide chain.")
-    hydrogens: dict = {}
+    hydrogens: dict[openmm.app.topology.Atom, list[openmm.app.topology.Atom]] = {}
     for first, second in topology.bonds():
         for atom, other in ((first, second), (second, first)):
             if other.element.symbol == "H" and atom.element.symbol != "H":
@@ -229,7 +234,7 @@ def _matched(topology, path) -> Chem.Mol:
     return rdmol
 
 
-def _protonation(residue) -> str:
+def _protonation(residue: openmm.app.topology.Residue) -> str:
     """The residue's name with the protonation that its hydrogens show."""
     has = Counter(atom.name for atom in residue.atoms())
     if residue.name in ("HIS", "HID", "HIE", "HIP"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rdkit import Chem, rdBase
@@ -125,7 +126,7 @@ def _is_same(first: Chem.Mol, other: Chem.Mol) -> bool:
     )
 
 
-def _drawing(rdmol: Chem.Mol) -> tuple[list, list]:
+def _drawing(rdmol: Chem.Mol) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
     atoms = [
         (a.GetAtomicNum(), a.GetIsotope(), a.GetFormalCharge(), a.GetChiralTag()) for a in rdmol.GetAtoms()
     ]

@@ -144,7 +144,9 @@ def _is_cumulated(bond: Chem.Bond) -> bool:
     )
 
 
-def _labelled(rdmol, centres: list[int], double_bonds: list[int], choice: tuple[bool, ...]) -> Chem.Mol:
+def _labelled(
+    rdmol: Chem.Mol, centres: list[int], double_bonds: list[int], choice: tuple[bool, ...]
+) -> Chem.Mol:
     isomer = without_unknown_marks(rdmol)
     tags = (Chem.ChiralType.CHI_TETRAHEDRAL_CCW, Chem.ChiralType.CHI_TETRAHEDRAL_CW)
     geometries = (Chem.BondStereo.STEREOCIS, Chem.BondStereo.STEREOTRANS)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from rdkit import Chem
 from rdkit.Chem import rdCIPLabeler
@@ -25,8 +26,8 @@ class MolecularGraph:
     """Labelled graph: ``atom_labels`` and ``bond_labels`` (by ascending pair) hold all that symmetry must
     keep."""
 
-    atom_labels: tuple[tuple, ...]
-    bond_labels: Mapping[tuple[int, int], tuple]
+    atom_labels: tuple[tuple[Any, ...], ...]
+    bond_labels: Mapping[tuple[int, int], tuple[Any, ...]]
 
     @classmethod
     def from_rdmol(cls, rdmol: Chem.Mol) -> MolecularGraph:
@@ -152,7 +153,9 @@ class MolecularGraph:
         turned = [n for n in self.neighbours[centre] if n != parent]
         return self.cycle(centre, turned, moved=self.component(centre, without=(parent,)))
 
-    def cycle(self, centre: int, atoms: Sequence[int], moved: Iterable[int] | None = None) -> tuple | None:
+    def cycle(
+        self, centre: int, atoms: Sequence[int], moved: Iterable[int] | None = None
+    ) -> tuple[int, ...] | None:
         """A permutation that carries each of ``centre``'s neighbours ``atoms`` to the next, cyclically.
 
         ``centre`` and every atom outside ``moved`` stay (default: outside the branches of ``atoms``).
@@ -255,6 +258,6 @@ def _pair(i: int, j: int) -> tuple[int, int]:
     return (i, j) if i < j else (j, i)
 
 
-def _compact(labels: Sequence) -> list[int]:
+def _compact(labels: Sequence[Any]) -> list[int]:
     ranks = {label: rank for rank, label in enumerate(sorted({repr(label) for label in labels}))}
     return [ranks[repr(label)] for label in labels]

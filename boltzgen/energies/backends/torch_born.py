@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ class TorchBorn:
         self.columns = term.parameters.to(device=device, dtype=dtype).T.unsqueeze(-1)
         self.pairs = {kind: pairs.to(device) for kind, pairs in term.pairs.items()}
         self.tables = {name: table.to(dtype, device).evaluate for name, table in term.tables.items()}
-        self._functions: dict[tuple[int, ...], tuple[list[str], Callable]] = {}
+        self._functions: dict[tuple[int, ...], tuple[list[str], Callable[..., Any]]] = {}
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Energy [batch] in kJ/mol and its gradient [3, atoms, batch]; x in nm."""

@@ -8,6 +8,7 @@ import openmm
 import torch
 from openmm import unit
 
+from boltzgen.codegen.tables import Table
 from boltzgen.energies.terms.cluster import ClusterTerm
 from boltzgen.errors import InputError
 
@@ -26,7 +27,7 @@ def cluster_term(
     rows: Iterable[tuple[Sequence[int], Sequence[object]]],
     particles: int,
     constants: Globals | None = None,
-    tables: Mapping | None = None,
+    tables: Mapping[str, Table] | None = None,
 ) -> list[ClusterTerm]:
     """The force as one term; none where it acts on nothing. rows: (atoms, parameters) of each cluster."""
     rows = list(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations, product
+from typing import Any
 
 import openmm
 import torch
@@ -74,7 +75,7 @@ def _switch(force: openmm.NonbondedForce | openmm.CustomNonbondedForce, cutoff: 
     return _SWITCH.format(start=repr(start), width=repr(cutoff - start))
 
 
-def _with_offsets(force: openmm.NonbondedForce, given: Globals) -> tuple[list[list[float]], list[list]]:
+def _with_offsets(force: openmm.NonbondedForce, given: Globals) -> tuple[list[list[float]], list[list[Any]]]:
     """Particles (charge, sigma, epsilon) and exceptions (i, j, charges, sigma, epsilon), offsets added."""
     particles = [[number(v) for v in force.getParticleParameters(i)] for i in range(force.getNumParticles())]
     exceptions = []
