@@ -201,7 +201,9 @@ def closed_share(molecule: Molecule, x: torch.Tensor, frames: torch.Tensor) -> f
     return float((stretch.abs() < CLOSED).all(1).double().mean())
 
 
-def positions_per_second(coords: MolecularCoordinates, batch: int = 4096, seconds: float = 0.3) -> tuple[float, ...]:
+def positions_per_second(
+    coords: MolecularCoordinates, batch: int = 4096, seconds: float = 0.3
+) -> tuple[float, ...]:
     """Rates of ``to_positions`` alone and with the gradient."""
     stiff = coords.base.sample(batch).requires_grad_()
     torsions = torch.zeros(batch, coords.n_torsions).uniform_(-3, 3).requires_grad_()
