@@ -21,6 +21,7 @@ from boltzgen.problem import Problem
 from boltzgen.progress import StageProgress, Stopwatch
 from boltzgen.training.data import TrainingData
 from boltzgen.training.families import family, untrained_model
+from boltzgen.training.held_out import held_out_measure
 from boltzgen.training.trainer import Progress, TrainingResult, train
 from boltzgen.workflows.comparison_entries import CompareConfig, ComparisonEntry
 from boltzgen.workflows.hot_frames import hot_frames
@@ -168,7 +169,8 @@ def _train(
     name = f"training {entry.label}"
     with setup.watch.stage(name):
         stages = family(entry.family).stages(model, data, settings)
-        return train(model, stages, settings, _relayed(setup.watch, name))
+        measure = held_out_measure(model, data, family(entry.family).trained_on == "energy")
+        return train(model, stages, settings, _relayed(setup.watch, name), measure=measure)
 
 
 def _relayed(watch: Stopwatch, name: str) -> Callable[[Progress], None]:

@@ -13,7 +13,7 @@ from boltzgen.models.model import Model
 from boltzgen.problem import Problem
 from boltzgen.progress import StageProgress, Stopwatch
 from boltzgen.refinement.refine import refine
-from boltzgen.training.trainer import Reserve
+from boltzgen.training.clock import Reserve
 from boltzgen.workflows.config import SampleConfig, whole_budget
 
 MOST_RESERVE = 0.15  # of a run's budget

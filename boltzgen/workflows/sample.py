@@ -23,6 +23,7 @@ from boltzgen.systems import MolecularSystem, load_system
 from boltzgen.training.checkpoint import Checkpoints, fingerprint
 from boltzgen.training.data import TrainingData
 from boltzgen.training.families import family, untrained_model
+from boltzgen.training.held_out import held_out_measure
 from boltzgen.training.model_file import save_model
 from boltzgen.training.trainer import Progress, TrainingResult, train
 from boltzgen.workflows.config import SampleConfig, config_toml, require_sane, whole_budget
@@ -193,7 +194,8 @@ def _train(
 
     with watch.stage("training"):
         stages = family(config.model).stages(model, data, settings)
-        return train(model, stages, settings, relay, checkpoints, reserve(config, model))
+        measure = held_out_measure(model, data, family(config.model).trained_on == "energy")
+        return train(model, stages, settings, relay, checkpoints, reserve(config, model), measure)
 
 
 def _walkers(config: SampleConfig, problem: Problem, generator: torch.Generator) -> Walkers:
@@ -231,6 +233,7 @@ def _run_facts(
         "n_training_processes": training.processes,
         "n_dropped_samples": training.n_dropped,
         "n_bad_training_steps": training.n_bad_steps,
+        "n_training_divergences": training.n_divergences,
         "n_replaced_walkers": problem.frames.thermal.replaced,
         "training_reached_plateau": training.plateau,
         "training_history": training_history(training),

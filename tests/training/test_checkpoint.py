@@ -11,9 +11,10 @@ from boltzgen.objectives.likelihood import Likelihood
 from boltzgen.objectives.objective import Loss
 from boltzgen.objectives.reverse_kl import ReverseKL
 from boltzgen.training.checkpoint import Checkpoints, fingerprint
+from boltzgen.training.clock import Reserve
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.stage import Stage
-from boltzgen.training.trainer import Reserve, train
+from boltzgen.training.trainer import train
 from tests.models.toy_coordinates import TorusAndGaussian, ToyCoordinates
 from tests.training.toy_objectives import FunctionObjective, KilledError, counted
 
@@ -90,7 +91,7 @@ def test_time_is_left_for_refinement_where_half_time_is_poor(monkeypatch, asked,
         return Loss(model.weight.square().sum(), torch.randn(64, dtype=torch.float64))
 
     model = torch.nn.Linear(1, 1)
-    monkeypatch.setattr("boltzgen.training.trainer.time.monotonic", lambda: now)
+    monkeypatch.setattr("boltzgen.training.clock.time.monotonic", lambda: now)
     stages = [Stage("only", 1.0, 1e-3, FunctionObjective(step), steady_from=1.0)]
     settings = TrainingConfig(budget_seconds=100.0)
     result = train(model, stages, settings, reserve=Reserve(30.0, asked))

@@ -12,8 +12,9 @@ from boltzgen.objectives.objective import Loss
 from boltzgen.objectives.reverse_kl import ReverseKL
 from boltzgen.sampling.importance import effective_sample_size, log_mean_weight
 from boltzgen.training.config import TrainingConfig
+from boltzgen.training.plateau import Plateau
 from boltzgen.training.stage import Stage
-from boltzgen.training.trainer import Plateau, train
+from boltzgen.training.trainer import train
 from tests.models.toy_coordinates import TorusAndGaussian, ToyCoordinates
 from tests.training.toy_objectives import FunctionObjective
 

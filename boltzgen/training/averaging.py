@@ -1,0 +1,46 @@
+"""The average of a model's parameters over its training: what training leaves in the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """Exponential average of the parameters whose memory is a fixed share of the steps so far."""
+
+    def __init__(self, model: nn.Module, share: float) -> None:
+        self.share, self.steps = share, 0
+        self.averages: dict[str, Tensor] = {name: p.detach().clone() for name, p in model.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take the parameters of ``model`` in, as those of one more step."""
+        self.steps += 1
+        rate = 1.0 / (1.0 + self.share * self.steps)
+        names, current = zip(*model.named_parameters(), strict=True)
+        torch._foreach_lerp_([self.averages[name] for name in names], list(current), rate)
+
+    @torch.no_grad()
+    def copy_to(self, model: nn.Module) -> None:
+        """Make the parameters of ``model`` the average."""
+        for name, parameter in model.named_parameters():
+            parameter.copy_(self.averages[name])
+
+    @torch.no_grad()
+    def restart(self, model: nn.Module) -> None:
+        """Make the average the parameters of ``model``, with as much memory as before."""
+        for name, parameter in model.named_parameters():
+            self.averages[name].copy_(parameter)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The averages by name, and over how many steps."""
+        return {"averages": self.averages, "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+        for name, value in state["averages"].items():
+            self.averages[name].copy_(value)
+        self.steps = state["steps"]
