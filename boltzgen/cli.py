@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -156,7 +157,7 @@ def energy(
     as_json: Json = False,
 ) -> None:
     """Energies of given conformers, force by force."""
-    from boltzgen.ensemble_folder import summary_text
+    from boltzgen.files.whole import json_text
     from boltzgen.workflows.energy import conformer_energies
 
     energies = conformer_energies(molecule, positions, forcefield, solvent, release_constraints)
@@ -168,7 +169,7 @@ def energy(
             "terms_kJ_mol": energies.terms,
             "energy_kJ_mol": energies.total,
         }
-        typer.echo(summary_text(found), nl=False)
+        typer.echo(json_text(found), nl=False)
     else:
         print_energies(Console(), energies)
 
@@ -190,11 +191,13 @@ def reference(
     """Reference ensemble by replica exchange on the compiled energy."""
     with ProgressLine(Console(stderr=True), STARTED) as line:
         from boltzgen.ensemble_folder import require_free_folder
+        from boltzgen.files.lock import FolderLock
         from boltzgen.settings import validated
         from boltzgen.systems import load_system
         from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
 
-        folder = None if out is None else require_free_folder(out)
+        if out is not None:
+            require_free_folder(out)
         system = load_system(molecule, forcefield, solvent, release_constraints)
         config = validated(
             ReferenceConfig,
@@ -204,9 +207,10 @@ def reference(
             picoseconds=picoseconds,
             seed=seed,
         )
-        found = reference_ensemble(system, config, line.show)
-        if folder is not None:
-            found.ensemble.save(folder)
+        with nullcontext() if out is None else FolderLock(out):
+            found = reference_ensemble(system, config, line.show)
+            if out is not None:
+                found.ensemble.save(out)
     _finish(found.ensemble.summary(), out, as_json)
 
 
@@ -235,7 +239,7 @@ def compare(
 ) -> None:
     """Train every kind of model on one molecule, and measure all of them against one reference."""
     with ProgressLine(Console(stderr=True), STARTED) as line:
-        from boltzgen.ensemble_folder import summary_text
+        from boltzgen.files.whole import json_text
         from boltzgen.report.comparison import print_comparison
         from boltzgen.settings import validated
         from boltzgen.workflows.compare import CompareConfig, run_compare
@@ -254,7 +258,7 @@ def compare(
             budget_seconds=None if budget is None else parse_duration(budget),
             reference=reference,
         )
-        text = summary_text(run_compare(config, out, Stopwatch(line.show, STARTED)).summary())
+        text = json_text(run_compare(config, out, Stopwatch(line.show, STARTED)).summary())
     if as_json:
         typer.echo(text, nl=False)
     else:
@@ -286,10 +290,10 @@ def _run(config: SampleConfig, out: Path | None, line: ProgressLine, resume: boo
 
 def _finish(summary: dict[str, Any], out: Path | None, as_json: bool) -> None:
     """Print ``summary``, and end with exit code 3 if the run did not converge."""
-    from boltzgen.ensemble_folder import summary_text
+    from boltzgen.files.whole import json_text
 
     if as_json:
-        typer.echo(summary_text(summary), nl=False)
+        typer.echo(json_text(summary), nl=False)
     else:
         print_summary(Console(), summary, out)
     if not summary["converged"]:

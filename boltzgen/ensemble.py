@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boltzgen.ensemble_folder import MOST_TRAJECTORY_FRAMES, EnsembleFiles, read_ensemble, write_ensemble
 from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.molecules import conversion
 from boltzgen.molecules.molecule import Molecule
@@ -364,17 +365,49 @@ class Ensemble:
         return result | dict(self.metadata)
 
     def save(self, folder: str | Path) -> None:
-        """Write the files of a run; see ``ensemble_folder.save_ensemble``."""
-        from boltzgen.ensemble_folder import save_ensemble
+        """Write the files of a run to ``folder``, which must hold none; see ``ensemble_folder.py``."""
+        write_ensemble(Path(folder), self.files())
 
-        save_ensemble(self, Path(folder))
+    def files(self) -> EnsembleFiles:
+        """What the files of a run hold."""
+        arrays: dict[str, np.ndarray | float] = {
+            "positions": self.positions,
+            "log_weights": self.log_weights,
+            "reduced_energies": self.reduced_energies,
+            "temperature_K": self.temperature,
+        }
+        if self.log_prob is not None:
+            arrays["log_prob"] = self.log_prob
+        trajectory = self.resample(min(len(self), MOST_TRAJECTORY_FRAMES)).to_mdtraj(weighted=True)
+        return EnsembleFiles(
+            self.molecule,
+            arrays,
+            self.statistics,
+            self.density,
+            self.to_rdkit(),
+            trajectory,
+            self.summary(),
+        )
 
     @staticmethod
     def load(folder: str | Path) -> Ensemble:
-        """The ensemble that ``save`` wrote to ``folder``."""
-        from boltzgen.ensemble_folder import load_ensemble
+        """The ensemble that ``save`` wrote to ``folder``.
 
-        return load_ensemble(Path(folder))
+        Raises InputError where files are missing, damaged or of different runs.
+        """
+        stored = read_ensemble(Path(folder))
+        arrays = dict(stored.arrays)
+        temperature = float(arrays.pop("temperature_K"))
+        ensemble = Ensemble(
+            stored.molecule,
+            **arrays,
+            temperature=temperature,
+            statistics=stored.statistics,
+            density=cast("DensityKind", stored.density),
+        )
+        computed = ensemble.summary()
+        metadata = {key: value for key, value in stored.summary.items() if key not in computed}
+        return replace(ensemble, metadata=metadata)
 
     def _draw(self, n: int, generator: torch.Generator | None) -> np.ndarray:
         generator = torch.Generator().manual_seed(0) if generator is None else generator

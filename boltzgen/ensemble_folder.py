@@ -1,33 +1,111 @@
 """The folder of a run: ``ensemble.npz``, ``molecule.json``, ``conformers.sdf``, trajectory, ``summary.json``.
 
 Each file appears whole or not at all, the arrays first, so that nothing computed is lost when a later file
-fails; ``summary.json`` comes last and marks a folder as complete.
+fails. ``SHA256SUMS`` tells when a file was damaged or is of another run; ``summary.json`` comes last and
+marks a folder as complete. ``Ensemble.save`` and ``Ensemble.load`` are for users; here is the format.
 """
 
 from __future__ import annotations
 
+import errno
+import io
 import json
-import math
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from boltzgen.ensemble import DensityKind, Ensemble
 from boltzgen.errors import InputError
+from boltzgen.files.checksums import SUMS, require_checksums, write_checksums
+from boltzgen.files.whole import json_text, read_json, write_whole
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.sampling.importance import Estimate, WeightStatistics
+
+if TYPE_CHECKING:
+    import mdtraj
+    from rdkit import Chem
 
 ARRAYS, MOLECULE, SUMMARY = "ensemble.npz", "molecule.json", "summary.json"
 CONFORMERS, TRAJECTORY, TOPOLOGY = "conformers.sdf", "trajectory.dcd", "topology.pdb"
 MODEL, CONFIG, REPORT = "model.safetensors", "config.toml", "report.html"
-CHECKPOINT = "checkpoint.pt"  # of a training under way or cut short; a finished run has none
-RUN_FILES = (ARRAYS, MOLECULE, SUMMARY, CONFORMERS, TRAJECTORY, TOPOLOGY, MODEL, CONFIG, REPORT, CHECKPOINT)
-ENSEMBLE_FILES = (ARRAYS, MOLECULE, SUMMARY, CONFORMERS, TRAJECTORY, TOPOLOGY)
+# Of a training under way or cut short; a finished run has neither.
+CHECKPOINT, EARLIER_CHECKPOINT = "checkpoint.safetensors", "checkpoint-earlier.safetensors"
+ENSEMBLE_FILES = (ARRAYS, MOLECULE, CONFORMERS, TRAJECTORY, TOPOLOGY, SUMS, SUMMARY)
+RUN_FILES = (*ENSEMBLE_FILES, MODEL, CONFIG, REPORT, CHECKPOINT, EARLIER_CHECKPOINT)
 MOST_TRAJECTORY_FRAMES = 10_000
+
+
+@dataclass(frozen=True)
+class EnsembleFiles:
+    """What the files of an ensemble hold.
+
+    arrays: by name, as ``ensemble.npz`` has them. density: of which kind ``log_prob`` is. conformers: a molecule whose conformers have the properties
+    "weight" and "energy_kJ_mol". trajectory: samples in their order, superposed.
+    """
+
+    molecule: Molecule
+    arrays: Mapping[str, np.ndarray | float]
+    statistics: WeightStatistics
+    density: str
+    conformers: Chem.Mol
+    trajectory: mdtraj.Trajectory
+    summary: Mapping[str, Any]
+
+    @property
+    def writers(self) -> dict[str, Callable[[Path], Any]]:
+        """What writes each file, in the order in which they are written; the summary is not among them."""
+        return {
+            ARRAYS: self._write_arrays,
+            MOLECULE: lambda path: path.write_text(self.molecule.to_json(), encoding="utf-8"),
+            CONFORMERS: lambda path: path.write_text(self._conformer_text(), encoding="utf-8"),
+            TRAJECTORY: self._write_trajectory,
+            TOPOLOGY: lambda path: self.trajectory[0].save_pdb(str(path)),
+        }
+
+    def _write_arrays(self, path: Path) -> None:
+        texts = {"statistics": json.dumps(asdict(self.statistics)), "density": self.density}
+        np.savez_compressed(path, **self.arrays, **texts)  # type: ignore[arg-type]
+
+    def _conformer_text(self) -> str:
+        """In memory, since RDKit's writer does not tell when a disk is full."""
+        from rdkit import Chem
+
+        text = io.StringIO()
+        rdmol = Chem.Mol(self.conformers)
+        rdmol.SetProp("_Name", self.molecule.name or self.molecule.smiles)
+        names = ("weight", "energy_kJ_mol")
+        with Chem.SDWriter(text) as writer:
+            writer.SetProps(names)
+            for conformer in rdmol.GetConformers():
+                for name in names:
+                    rdmol.SetProp(name, f"{conformer.GetDoubleProp(name):.6g}")
+                writer.write(rdmol, confId=conformer.GetId())
+        return text.getvalue()
+
+    def _write_trajectory(self, path: Path) -> None:
+        try:
+            self.trajectory.save_dcd(str(path))
+        except TypeError as error:  # mdtraj's own error handling fails when the disk takes no more
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+
+
+@dataclass(frozen=True)
+class StoredEnsemble:
+    """What ``read_ensemble`` found.
+
+    arrays: by name, ``log_prob`` only where there is a density of the kind ``density``.
+    """
+
+    molecule: Molecule
+    arrays: Mapping[str, np.ndarray]
+    statistics: WeightStatistics
+    density: str
+    summary: Mapping[str, Any]
 
 
 def require_free_folder(folder: str | Path, files: Iterable[str] = RUN_FILES) -> Path:
@@ -50,114 +128,111 @@ def require_free_folder(folder: str | Path, files: Iterable[str] = RUN_FILES) ->
     return folder
 
 
-def save_ensemble(ensemble: Ensemble, folder: Path) -> None:
-    """Write all files to ``folder``, which must hold no run yet."""
+def write_ensemble(folder: Path, files: EnsembleFiles) -> None:
+    """Write all files to ``folder``, which must hold no ensemble yet."""
     require_free_folder(folder, ENSEMBLE_FILES)
-    write_whole(folder / ARRAYS, lambda path: _write_arrays(ensemble, path))
-    write_whole(folder / MOLECULE, lambda path: path.write_text(ensemble.molecule.to_json()))
-    write_whole(folder / CONFORMERS, lambda path: _write_conformers(ensemble, path))
-    trajectory = ensemble.resample(min(len(ensemble), MOST_TRAJECTORY_FRAMES)).to_mdtraj(weighted=True)
-    write_whole(folder / TRAJECTORY, lambda path: trajectory.save_dcd(str(path)))
-    write_whole(folder / TOPOLOGY, lambda path: trajectory[0].save_pdb(str(path)))
-    write_summary(folder / SUMMARY, ensemble.summary())
+    for name, write in files.writers.items():
+        write_whole(folder / name, write)
+    summary = json_text(files.summary)
+    write_checksums(folder, (*files.writers, MODEL, CONFIG), {SUMMARY: summary})
+    write_whole(folder / SUMMARY, lambda path: path.write_text(summary, encoding="utf-8"))
 
 
-def load_ensemble(folder: Path) -> Ensemble:
-    """What ``save_ensemble`` wrote. Raises InputError where files of it are missing."""
+def write_missing(folder: Path, files: EnsembleFiles) -> None:
+    """Write those files for other programs that are not in the complete ``folder``."""
+    for name, write in files.writers.items():
+        if not (folder / name).exists():
+            write_whole(folder / name, write)
+
+
+def read_ensemble(folder: Path) -> StoredEnsemble:
+    """What ``write_ensemble`` wrote.
+
+    Raises InputError where files are missing, damaged, of another run, or hold numbers that mean nothing.
+    """
     for name in (ARRAYS, MOLECULE, SUMMARY):
         if not (folder / name).is_file():
             raise InputError(f"{folder} holds no complete run: {name} is missing.")
-    molecule = Molecule.from_json((folder / MOLECULE).read_text())
-    with np.load(folder / ARRAYS, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    stored_summary = json.loads((folder / SUMMARY).read_text())
-    statistics = json.loads(str(arrays["statistics"]))
-    log_z = statistics.pop("log_z")
-    log_prob, density = _stored_density(arrays, stored_summary)
-    ensemble = Ensemble(
-        molecule,
-        arrays["positions"],
-        arrays["log_weights"],
-        arrays["reduced_energies"],
-        float(arrays["temperature_K"]),
-        WeightStatistics(**statistics, log_z=None if log_z is None else Estimate(*log_z)),
-        log_prob=log_prob,
-        density=density,
-    )
-    computed = ensemble.summary()
-    return replace(ensemble, metadata={k: v for k, v in stored_summary.items() if k not in computed})
-
-
-def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let ``write`` fill a temporary file of the same suffix beside ``path``, then move it there."""
-    partial = path.with_name(f".{os.getpid()}-{path.name}")
+    require_checksums(folder, (ARRAYS, MOLECULE, SUMMARY))
+    molecule, summary = _read_molecule(folder / MOLECULE), read_json(folder / SUMMARY)
+    if summary.get("molecule") != molecule.smiles:
+        raise InputError(
+            f"{folder / MOLECULE} is '{molecule.smiles}', but {SUMMARY} is of '{summary.get('molecule')}':"
+            " restore the files of one run."
+        )
+    arrays = _read_arrays(folder / ARRAYS)
     try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        statistics = json.loads(str(arrays.pop("statistics")))
+        log_z = statistics.pop("log_z")
+        known = WeightStatistics(**statistics, log_z=None if log_z is None else Estimate(*log_z))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{folder / ARRAYS} holds no statistics of weights: restore it.") from error
+    density = _density(arrays, summary)
+    if density == "none":
+        arrays.pop("log_prob", None)
+    return StoredEnsemble(molecule, _sound(folder / ARRAYS, arrays), known, density, summary)
 
 
-def summary_text(summary: Mapping[str, Any]) -> str:
-    """``summary`` as JSON; numbers that are not finite become null, which every reader understands."""
-    return json.dumps(_finite(dict(summary)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def _read_molecule(path: Path) -> Molecule:
+    try:
+        return Molecule.from_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+    except (ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:  # RDKit's are RuntimeErrors
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path} is damaged ({reason}): restore it or run again.") from error
 
 
-def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
-    """Write ``summary_text`` to ``path``."""
-    write_whole(path, lambda partial: partial.write_text(summary_text(summary)))
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as stream:  # numpy would leave a file open that it cannot read
+            stored = np.load(stream, allow_pickle=False)
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise ValueError("it holds a single array, no archive")
+            return {name: stored[name] for name in stored.files}
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path} is damaged ({reason}): restore it or run again.") from error
 
 
-def _write_arrays(ensemble: Ensemble, path: Path) -> None:
-    arrays: dict[str, Any] = {
-        "positions": ensemble.positions,
-        "log_weights": ensemble.log_weights,
-        "reduced_energies": ensemble.reduced_energies,
-        "temperature_K": ensemble.temperature,
-        "statistics": json.dumps(asdict(ensemble.statistics)),
-        "density": ensemble.density,
-    }
-    if ensemble.log_prob is not None:
-        arrays["log_prob"] = ensemble.log_prob
-    np.savez_compressed(path, **arrays)
-
-
-def _stored_density(
-    arrays: Mapping[str, np.ndarray], summary: Mapping[str, Any]
-) -> tuple[np.ndarray | None, DensityKind]:
-    """log_prob and its kind.
+def _density(arrays: Mapping[str, np.ndarray], summary: Mapping[str, Any]) -> str:
+    """The kind of density that log_prob is.
 
     Files written before the kind was stored have log_prob in every case: nan where there is no density, and
     −u − log w, which is none, after refinement.
     """
-    log_prob = arrays.get("log_prob")
     if "density" in arrays:
-        return log_prob, cast("DensityKind", str(arrays["density"]))
+        return str(arrays["density"])
+    log_prob = arrays.get("log_prob")
     if log_prob is None or "refinement" in summary or np.isnan(log_prob).all():
-        return None, "none"
-    return log_prob, "extended" if summary.get("density") == "extended" else "exact"
+        return "none"
+    return "extended" if summary.get("density") == "extended" else "exact"
 
 
-def _write_conformers(ensemble: Ensemble, path: Path) -> None:
-    from rdkit import Chem
-
-    rdmol = ensemble.to_rdkit()
-    rdmol.SetProp("_Name", ensemble.molecule.name or ensemble.molecule.smiles)
-    with Chem.SDWriter(str(path)) as writer:
-        for conformer in rdmol.GetConformers():
-            for name in ("weight", "energy_kJ_mol"):
-                rdmol.SetProp(name, f"{conformer.GetDoubleProp(name):.6g}")
-            writer.write(rdmol, confId=conformer.GetId())
+def _sound(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of an ensemble.
 
 
-def _finite(value: Any) -> Any:
-    """JSON types only: numpy scalars become Python's, non-finite numbers None."""
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return _finite(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    Raises InputError where an array is missing, has no numbers, or a sample that counts is not finite."""
+    names = ["positions", "log_weights", "reduced_energies", "temperature_K"]
+    names += ["log_prob"] if "log_prob" in arrays else []
+    for name in names:
+        if name not in arrays or arrays[name].dtype.kind != "f":
+            raise InputError(f"{path} holds no '{name}' of floating-point numbers: restore it or run again.")
+    log_weights = arrays["log_weights"]
+    counts = log_weights > -np.inf
+    if np.isnan(log_weights).any() or np.isposinf(log_weights).any() or not counts.any():
+        raise InputError(f"{path} holds weights that are not finite: restore it or run again.")
+    for name in ("positions", "reduced_energies"):
+        values = arrays[name]
+        if len(values) != len(counts) or not np.isfinite(values[counts]).all():
+            raise InputError(f"{path} holds '{name}' that are not finite: restore it or run again.")
+    return {name: arrays[name] for name in names}

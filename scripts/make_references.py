@@ -10,14 +10,14 @@ Chignolin is left out: its folding takes longer than any run that a desktop can 
 """
 
 import argparse
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from boltzgen.ensemble import Ensemble
-from boltzgen.ensemble_folder import ARRAYS, MOLECULE, SUMMARY, save_ensemble
+from boltzgen.ensemble_folder import ARRAYS, MOLECULE, SUMMARY
+from boltzgen.files.checksums import write_checksums
 from boltzgen.systems import load_system
 from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
 
@@ -51,13 +51,12 @@ def make(name: str, frames: int, folder: Path) -> str:
     command = f"python scripts/make_references.py {name} --frames {frames}"
     settings = config.model_dump()
     ensemble = replace(ensemble, metadata={**ensemble.metadata, "command": command, "settings": settings})
-    save_ensemble(ensemble, folder)
+    ensemble.save(folder)
     kept = (ARRAYS, MOLECULE, SUMMARY)
     for path in folder.iterdir():
         if path.name not in kept:
             path.unlink()
-    sums = [f"{hashlib.sha256((folder / file).read_bytes()).hexdigest()}  {file}\n" for file in kept]
-    (folder / "SHA256SUMS").write_text("".join(sums))
+    write_checksums(folder, kept)
     energy = found.energy
     return (
         f"{len(ensemble)} frames, {found.evaluations} evaluations,"

@@ -9,7 +9,7 @@ import numpy as np
 from rdkit import Chem, rdBase
 
 from boltzgen.errors import InputError
-from boltzgen.files import read_arrays, read_text
+from boltzgen.files.given import read_arrays, read_text
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.stereo import canonical_smiles
 from boltzgen.units import NM_PER_ANGSTROM

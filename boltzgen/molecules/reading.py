@@ -10,7 +10,7 @@ import numpy as np
 from rdkit import Chem, rdBase
 
 from boltzgen.errors import InputError
-from boltzgen.files import read_text
+from boltzgen.files.given import read_text
 from boltzgen.molecules.smiles import parsed_smiles, require_sane, shown
 from boltzgen.molecules.stereo import canonical_smiles, stereoisomers, without_unknown_marks
 from boltzgen.molecules.symmetry import MolecularGraph

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from boltzgen.ensemble import Ensemble
-from boltzgen.ensemble_folder import require_free_folder, summary_text, write_whole
+from boltzgen.ensemble_folder import require_free_folder
 from boltzgen.errors import InputError
 from boltzgen.evaluation.claims import Claim, claims
 from boltzgen.evaluation.comparison import Yardstick
 from boltzgen.evaluation.description import Described, describe
 from boltzgen.evaluation.results import ModelResult
+from boltzgen.files.whole import json_text, write_whole
 from boltzgen.molecules.torsions import conformer_torsions
 from boltzgen.problem import Problem
 from boltzgen.progress import Stopwatch
@@ -87,8 +88,8 @@ def run_compare(
     facts = _facts(setup)
     found = ModelComparison(facts, results, claims(results), setup.yardstick, setup.samples)
     if folder is not None:
-        write_whole(folder / COMPARISON, lambda path: path.write_text(summary_text(found.summary())))
-        page = comparison_page(json.loads(summary_text(found.summary())), found.yardstick, found.samples)
+        write_whole(folder / COMPARISON, lambda path: path.write_text(json_text(found.summary())))
+        page = comparison_page(json.loads(json_text(found.summary())), found.yardstick, found.samples)
         write_whole(folder / PAGE, lambda path: path.write_text(page, encoding="utf-8"))
     return found
 

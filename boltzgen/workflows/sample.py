@@ -11,12 +11,12 @@ import torch
 
 from boltzgen.coordinates.description import coverage_warnings
 from boltzgen.ensemble import Ensemble
-from boltzgen.ensemble_folder import CHECKPOINT, CONFIG, MODEL, REPORT, write_whole
+from boltzgen.ensemble_folder import CHECKPOINT, CONFIG, MODEL
+from boltzgen.files.whole import write_whole
 from boltzgen.models.model import Model
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.problem import Problem
 from boltzgen.progress import Report, StageProgress, Stopwatch, silent
-from boltzgen.report.page import report_page
 from boltzgen.sampling.frames import thermal_dynamics
 from boltzgen.settings import validated
 from boltzgen.systems import MolecularSystem, load_system
@@ -41,7 +41,7 @@ from boltzgen.workflows.preparation import (
     select_device,
 )
 from boltzgen.workflows.refinement import refined, reserve
-from boltzgen.workflows.resuming import clear_checkpoint, is_finished, require_folder
+from boltzgen.workflows.resuming import clear_checkpoint, completed, held_folder, is_finished, write_report
 from boltzgen.workflows.sampling import density_kind, draw
 from boltzgen.workflows.training_data import energy_data, internal_frames
 from boltzgen.workflows.versions import package_versions
@@ -109,9 +109,14 @@ def run_sample(
     """
     watch = watch or Stopwatch(report)
     require_sane(config)
-    folder = None if out is None else require_folder(out, config, resume)
+    with held_folder(out, config, resume) as folder:
+        return _sampled(config, folder, watch)
+
+
+def _sampled(config: SampleConfig, folder: Path | None, watch: Stopwatch) -> Ensemble:
+    """The run of ``config``, its files in ``folder``."""
     if folder is not None and is_finished(folder):
-        return Ensemble.load(folder)
+        return completed(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
@@ -138,7 +143,7 @@ def run_sample(
     ensemble = _judged(ensemble, config, problem, model, reference, facts, watch)
     if folder is not None:
         ensemble.save(folder)
-        write_whole(folder / REPORT, lambda path: path.write_text(report_page(ensemble), encoding="utf-8"))
+        write_report(folder, ensemble)
         clear_checkpoint(folder)
     return ensemble
 

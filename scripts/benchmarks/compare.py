@@ -16,7 +16,7 @@ from typing import Any
 from harness import Benchmark, Recorder, add_molecules_option, option_parser, read_molecules
 from rich.console import Console
 
-from boltzgen.ensemble_folder import summary_text
+from boltzgen.files.whole import json_text
 from boltzgen.report.comparison import Rows, comparison_tables, print_comparison
 from boltzgen.training.config import TrainingConfig
 from boltzgen.workflows.compare import run_compare
@@ -85,7 +85,7 @@ def compared(name: str, smiles: str, arguments: argparse.Namespace) -> dict[str,
         reference_picoseconds=QUICK_PICOSECONDS if arguments.quick else REFERENCE_PICOSECONDS,
     )
     folder = None if arguments.pages is None else arguments.pages / name.replace(" ", "-")
-    summary = json.loads(summary_text(run_compare(config, folder).summary()))
+    summary = json.loads(json_text(run_compare(config, folder).summary()))
     print_comparison(Console(width=160), summary, folder)
     return summary
 

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from boltzgen.ensemble_folder import summary_text
+from boltzgen.files.whole import json_text
 from boltzgen.report.comparison import Rows
 from boltzgen.workflows.versions import package_versions
 
@@ -134,7 +134,7 @@ class Recorder:
             "figures": figures,
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(summary_text(record), encoding="utf-8")
+        self.path.write_text(json_text(record), encoding="utf-8")
 
 
 def origin() -> dict[str, Any]:

@@ -1,9 +1,12 @@
 """A training killed and resumed ends where an uninterrupted one does."""
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
-from boltzgen.errors import InputError
 from boltzgen.models.flow import FlowConfig, FlowModel
 from boltzgen.models.model import Internal
 from boltzgen.objectives.cooling import Cooling
@@ -47,7 +50,7 @@ def run(path=None, killed_after=None):
 def test_killed_and_resumed_equals_uninterrupted(tmp_path, killed_after):
     """Same parameters, history and random numbers to come, whichever stage the kill falls into."""
     whole, result, generator, _ = run()
-    path = tmp_path / "checkpoint.pt"
+    path = tmp_path / "checkpoint.safetensors"
     with pytest.raises(KilledError):
         run(path, killed_after)
     resumed, again, generator_again, calls = run(path)
@@ -59,19 +62,63 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, killed_after):
     assert torch.equal(generator.get_state(), generator_again.get_state())
 
 
-def test_a_checkpoint_of_another_start_is_refused(tmp_path):
-    path = tmp_path / "checkpoint.pt"
+def test_a_checkpoint_of_another_start_is_passed_over(tmp_path):
+    path, told = tmp_path / "checkpoint.safetensors", []
     model = torch.nn.Linear(2, 2)
     Checkpoints(path, torch.Generator(), fingerprint(model, torch.zeros(3))).write(0.0, {"steps": 1})
-    with pytest.raises(InputError, match="remove it to train from the start"):
-        Checkpoints(path, torch.Generator(), fingerprint(model, torch.ones(3))).read()
-    path.write_bytes(b"half a file")
-    with pytest.raises(InputError, match="is no checkpoint"):
-        Checkpoints(path, torch.Generator(), "").read()
+    other = Checkpoints(path, torch.Generator(), fingerprint(model, torch.ones(3)), told.append)
+    assert other.read() is None
+    assert "started from other frames" in told[0]
+
+
+@pytest.mark.parametrize("damage", ["flipped byte", "half a file", "another file", "gone"])
+def test_training_goes_on_from_the_earlier_checkpoint_where_the_last_is_damaged(tmp_path, damage):
+    path, told = tmp_path / "checkpoint.safetensors", []
+    generator = torch.Generator().manual_seed(5)
+    checkpoints = Checkpoints(path, generator, "origin", told.append)
+    state = {"numbers": torch.arange(1000.0), "nested": {3: (1, [2.5, None, "text", True])}}
+    checkpoints.write(0.1, state | {"step": 1})
+    after_first = torch.rand(4, generator=torch.Generator().manual_seed(5))
+    torch.rand(7, generator=generator)
+    checkpoints.write(0.2, state | {"step": 2})
+    content = bytearray(path.read_bytes())
+    if damage == "flipped byte":
+        content[-1000] ^= 1
+        path.write_bytes(content)
+    elif damage == "half a file":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "another file":
+        path.write_text("{}")
+    else:
+        path.unlink()
+    found = checkpoints.read()
+    assert found["step"] == 1
+    assert found["nested"] == state["nested"]
+    assert torch.equal(found["numbers"], state["numbers"])
+    assert torch.equal(torch.rand(4, generator=generator), after_first)
+    assert len(told) == (damage != "gone")
+    assert all(str(path) in sentence for sentence in told)
+
+
+def test_a_full_disk_at_a_checkpoint_is_told_and_the_last_one_stays(tmp_path, monkeypatch):
+    path, told = tmp_path / "checkpoint.safetensors", []
+    checkpoints = Checkpoints(path, torch.Generator(), "origin", told.append)
+    assert checkpoints.write(0.1, {"step": 1})
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        assert not checkpoints.write(0.2, {"step": 2})
+        assert not checkpoints.write(0.3, {"step": 3})
+    assert told == [f"no checkpoint could be written to {tmp_path} (No space left on device)"] * 2
+    assert checkpoints.read() == {"step": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint-earlier.safetensors"]
 
 
 def test_checkpoints_are_due_by_time_or_by_share(tmp_path):
-    checkpoints = Checkpoints(tmp_path / "checkpoint.pt", torch.Generator(), "")
+    checkpoints = Checkpoints(tmp_path / "checkpoint.safetensors", torch.Generator(), "")
     assert not checkpoints.due(0.2)
     checkpoints.written -= 20.0
     assert checkpoints.due(0.2)

@@ -60,5 +60,23 @@ def test_a_model_is_read_where_only_torch_is_installed(model, tmp_path):
 def test_what_is_no_model_is_refused(tmp_path):
     (tmp_path / "text.safetensors").write_text("nothing of the kind")
     for name in ("text.safetensors", "missing.safetensors"):
-        with pytest.raises(InputError, match=r"give a model\.safetensors"):
+        with pytest.raises(
+            InputError, match=rf"{name} cannot be read as a boltzgen model .*model\.safetensors"
+        ):
             load_model(tmp_path / name)
+
+
+@pytest.mark.parametrize("damage", ["flipped byte", "half a file", "not a number"])
+def test_a_damaged_model_is_refused(model, tmp_path, damage):
+    path = tmp_path / "model.safetensors"
+    if damage == "not a number":
+        with torch.no_grad():
+            next(model.parameters()).view(-1)[0] = torch.nan
+    save_model(model, path, "flow")
+    content = bytearray(path.read_bytes())
+    if damage == "flipped byte":
+        content[-1000] ^= 1
+    path.write_bytes(content[: len(content) // 2] if damage == "half a file" else content)
+    said = {"flipped byte": "checksum", "half a file": "cannot be read", "not a number": "not finite"}
+    with pytest.raises(InputError, match=said[damage]):
+        load_model(path)

