@@ -396,7 +396,7 @@ class Ensemble:
         Raises InputError where files are missing, damaged or of different runs.
         """
         stored = read_ensemble(Path(folder))
-        arrays = dict(stored.arrays)
+        arrays: dict[str, Any] = dict(stored.arrays)
         temperature = float(arrays.pop("temperature_K"))
         ensemble = Ensemble(
             stored.molecule,

@@ -44,8 +44,9 @@ MOST_TRAJECTORY_FRAMES = 10_000
 class EnsembleFiles:
     """What the files of an ensemble hold.
 
-    arrays: by name, as ``ensemble.npz`` has them. density: of which kind ``log_prob`` is. conformers: a molecule whose conformers have the properties
-    "weight" and "energy_kJ_mol". trajectory: samples in their order, superposed.
+    arrays: by name, as ``ensemble.npz`` has them. density: of which kind ``log_prob`` is. conformers: a
+    molecule whose conformers have the properties "weight" and "energy_kJ_mol". trajectory: samples in their
+    order, superposed.
     """
 
     molecule: Molecule

@@ -122,7 +122,7 @@ def _digest(kind: str, tree: str, tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(f"{kind}\n{tree}".encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

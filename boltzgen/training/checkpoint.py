@@ -34,7 +34,7 @@ def fingerprint(model: nn.Module, frames: Tensor) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(value.shape)}\n".encode())
-    digest.update(frames.detach().cpu().contiguous().numpy())
+    digest.update(frames.detach().cpu().contiguous().numpy().data)
     return digest.hexdigest()
 
 
@@ -96,7 +96,7 @@ class Checkpoints:
             return False
         return True
 
-    def read(self) -> Mapping[str, Any] | None:
+    def read(self) -> dict[str, Any] | None:
         """The state last written, random numbers set back to it, or None where there is none.
 
         A damaged file, and one of a training that started from something else, are told to ``warn`` and
