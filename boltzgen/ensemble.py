@@ -22,6 +22,7 @@ from boltzgen.ensemble_folder import MOST_TRAJECTORY_FRAMES, EnsembleFiles, read
 from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.molecules import conversion
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.molecules.stereo_check import require_stereo
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.sampling.importance import (
     Estimate,
@@ -325,6 +326,16 @@ class Ensemble:
         order = np.argsort(-counts, kind="stable")
         return [(int(indices[i]), float(counts[i] / counts.sum())) for i in order]
 
+    def require_stereo(self) -> int:
+        """Raise EvaluationError unless every conformation with a weight shows the molecule's stereo.
+
+        RDKit perceives those of ``representatives`` first, and as many others as a few seconds allow; their
+        number is returned (see molecules/stereo_check.py).
+        """
+        first = [index for index, _ in self.representatives()]
+        others = np.setdiff1d(np.flatnonzero(self.log_weights > -np.inf), first)
+        return require_stereo(self.molecule, self.positions[np.concatenate([first, others]).astype(int)])
+
     def to_mdtraj(self, weighted: bool = False) -> mdtraj.Trajectory:
         """As a trajectory of equally weighted frames, superposed on the first.
 
@@ -369,7 +380,8 @@ class Ensemble:
         write_ensemble(Path(folder), self.files())
 
     def files(self) -> EnsembleFiles:
-        """What the files of a run hold."""
+        """What the files of a run hold. Raises EvaluationError where ``require_stereo`` does."""
+        self.require_stereo()
         arrays: dict[str, np.ndarray | float] = {
             "positions": self.positions,
             "log_weights": self.log_weights,

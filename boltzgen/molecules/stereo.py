@@ -222,11 +222,10 @@ class StereoElements:
                 continue
             neighbours = [bond.GetOtherAtomIdx(atom.GetIdx()) for bond in atom.GetBonds()]
             # CCW: seen from the first neighbour the others turn counterclockwise, in the order of the bonds.
-            # Of four, the last three seen from the first; of three, the lone pair stands for the fourth.
-            picked = neighbours[1:] if len(neighbours) == 4 else neighbours
-            sign = 1 if len(neighbours) == 4 else -1
-            centres.append([atom.GetIdx(), *picked])
-            handedness.append(-sign if atom.GetChiralTag() == ccw else sign)
+            # The first three are taken, as RDKit does: of badly bent centres other three may tell otherwise.
+            # Of three neighbours, the lone pair stands for the fourth.
+            centres.append([atom.GetIdx(), *neighbours[:3]])
+            handedness.append(1 if atom.GetChiralTag() == ccw else -1)
         double_bonds, cis = [], []
         delocalised = {bond.GetIdx() for bond in _delocalised_bonds(rdmol)}
         for bond in rdmol.GetBonds():
@@ -245,11 +244,26 @@ class StereoElements:
 
     def kept(self, positions: np.ndarray) -> np.ndarray:
         """Which of ``positions`` [n, atoms, 3] show every element with its sign: bool [n]."""
+        return np.all(self.margins(positions) > 0, axis=1)
+
+    def margins(self, positions: np.ndarray) -> np.ndarray:
+        """How clearly ``positions`` [n, atoms, 3] show each element: [n, elements] in [−1, 1].
+
+        The determinant over the product of its vectors' lengths, positive where it has the element's sign:
+        the volume of three neighbours' directions, or the cosine of a double bond's torsion.
+        """
         x = np.asarray(positions, dtype=np.float64)
         a, b, c, d = (x[:, self.centres[:, k]] for k in range(4))
-        triple = np.einsum("nci,nci->nc", np.cross(b - a, c - a), d - a)
-        right_hand = np.all(np.sign(triple) == self.handedness, axis=1)
+        b, c, d = (_directions(bond) for bond in (b - a, c - a, d - a))
+        triple = np.einsum("nci,nci->nc", np.cross(b, c), d)
         a, b, c, d = (x[:, self.double_bonds[:, k]] for k in range(4))
         axis = c - b
-        same_side = np.einsum("nci,nci->nc", np.cross(a - b, axis), np.cross(d - c, axis))
-        return right_hand & np.all(np.sign(same_side) == self.cis, axis=1)
+        first, last = _directions(np.cross(a - b, axis)), _directions(np.cross(d - c, axis))
+        same_side = np.einsum("nci,nci->nc", first, last)
+        return np.concatenate([triple * self.handedness, same_side * self.cis], axis=1)
+
+
+def _directions(vectors: np.ndarray) -> np.ndarray:
+    """``vectors`` [..., 3] at length one, zero where they have none."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)

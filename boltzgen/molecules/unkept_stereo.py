@@ -10,7 +10,7 @@ from rdkit import Chem
 
 from boltzgen.errors import InputError
 
-_TETRAHEDRAL = (
+TETRAHEDRAL = (
     Chem.ChiralType.CHI_UNSPECIFIED,
     Chem.ChiralType.CHI_TETRAHEDRAL_CW,
     Chem.ChiralType.CHI_TETRAHEDRAL_CCW,
@@ -27,7 +27,7 @@ def require_kept_stereo(rdmol: Chem.Mol, what: str) -> None:
     stereoisomers.
     """
     for atom in rdmol.GetAtoms():
-        if atom.GetChiralTag() not in _TETRAHEDRAL:
+        if atom.GetChiralTag() not in TETRAHEDRAL:
             raise InputError(
                 f"{what} labels the stereo of {atom.GetSymbol()} (index {atom.GetIdx()}), which is not"
                 " tetrahedral, while only tetrahedral centres and double bonds are kept: give another."

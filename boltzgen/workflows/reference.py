@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from torch import Tensor
@@ -100,7 +101,8 @@ def reference_ensemble(
         molecule, target, trajectory.positions.flatten(0, 1), generator
     )
     quality = ladder_quality(molecule, positions.view_as(trajectory.positions).numpy(), energies.numpy())
-    inverted = float(1.0 - molecule.keeps_stereo(positions.numpy()).mean())
+    kept = molecule.keeps_stereo(positions.numpy())
+    inverted = float(1.0 - kept.mean())
     warnings = [] if abs(quality.drift) <= MAX_DRIFT else [DRIFTED.format(quality.most_drifting)]
     warnings += [INVERTED.format(100 * inverted)] if inverted > 0 else []
     converged = not warnings
@@ -132,6 +134,8 @@ def reference_ensemble(
             "wall_seconds": {"total": time.monotonic() - began},
         },
     )
+    if inverted < 1:  # frames of another stereoisomer are outside of what is sampled: they weigh nothing
+        ensemble = replace(ensemble, log_weights=np.where(kept, ensemble.log_weights, -np.inf))
     return Reference(ensemble, config.ladders, ladder_estimate(energies), target.evaluations, converged)
 
 

@@ -1,0 +1,139 @@
+"""The last check of conformers before they are written: RDKit sees the molecule's stereo in their positions.
+
+It knows nothing of internal coordinates, models and labels of atoms: only positions, and the molecule as it
+was given.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from rdkit import Chem
+
+from boltzgen.errors import EvaluationError
+from boltzgen.molecules.molecule import Molecule
+from boltzgen.molecules.stereo import StereoElements, canonical_smiles, conformer
+from boltzgen.molecules.unkept_stereo import TETRAHEDRAL
+
+ROUNDING = 1e-3  # of a margin, with positions in single precision
+FLAT = 0.1  # RDKit's: it perceives no stereo below it, or judges by other neighbours
+PERCEPTION_SECONDS = 3.0
+
+
+def require_stereo(molecule: Molecule, positions: np.ndarray, seconds: float = PERCEPTION_SECONDS) -> int:
+    """Require that ``positions`` show the stereo of ``molecule``, by two ways of judging.
+
+    Signed volumes and sides of double bonds are computed for every conformer at once. RDKit perceives the
+    stereo of one conformer after the other (60 µs for 60 atoms) until ``seconds`` have passed. Conformers so
+    flat or bent that it depends on the choice of neighbours what RDKit perceives are judged by signs alone.
+
+    Parameters
+    ----------
+    molecule : Molecule
+    positions : array [n, atoms, 3]
+        In nm, the most important first.
+    seconds : float
+        Time for RDKit's perception.
+
+    Returns
+    -------
+    int
+        How many conformers RDKit perceived.
+
+    Raises
+    ------
+    EvaluationError
+        Where a conformer shows other stereo than the molecule, with the number of these.
+    """
+    margins = molecule.stereo.margins(positions).min(axis=1, initial=1.0)
+    other = np.flatnonzero(~(margins > -ROUNDING))
+    if len(other):
+        raise _fault(molecule, len(other), len(positions), positions[other[0]])
+    clear = (margins > FLAT) & (_other_choices(molecule).margins(positions) > 0).all(axis=1)
+    bare = Chem.Mol(molecule.rdmol)
+    bare.RemoveAllConformers()
+    known: set[tuple] = set()
+    until = time.monotonic() + seconds
+    for number, x in enumerate(positions):
+        if time.monotonic() > until:
+            return number
+        perceived = _perceived(bare, x)
+        labels = _labels(perceived)
+        if clear[number] and labels not in known:
+            if not _agrees(perceived, molecule):
+                raise _fault(molecule, 1, len(positions), x)
+            known.add(labels)
+    return len(positions)
+
+
+def _other_choices(molecule: Molecule) -> StereoElements:
+    """The stereo elements by all other neighbours: of an atom that is not badly bent they say the same."""
+    given, neighbours = (
+        molecule.stereo,
+        {
+            atom.GetIdx(): [bond.GetOtherAtomIdx(atom.GetIdx()) for bond in atom.GetBonds()]
+            for atom in molecule.rdmol.GetAtoms()
+        },
+    )
+    centres, handedness = [], []
+    for (centre, *_), sign in zip(given.centres.tolist(), given.handedness.tolist(), strict=True):
+        around = neighbours[centre]
+        for left_out in range(len(around) - 1 if len(around) == 4 else 0):
+            centres.append([centre, *around[:left_out], *around[left_out + 1 :]])
+            handedness.append(sign * (-1) ** (3 - left_out))
+    double_bonds, cis = [], []
+    for (first, begin, end, last), sign in zip(given.double_bonds.tolist(), given.cis.tolist(), strict=True):
+        for a in set(neighbours[begin]) - {end}:
+            for d in set(neighbours[end]) - {begin}:
+                double_bonds.append([a, begin, end, d])
+                cis.append(sign * (1 if a == first else -1) * (1 if d == last else -1))
+    return StereoElements(
+        np.array(centres, dtype=np.int64).reshape(-1, 4),
+        np.array(handedness, dtype=np.int64),
+        np.array(double_bonds, dtype=np.int64).reshape(-1, 4),
+        np.array(cis, dtype=np.int64),
+    )
+
+
+def _fault(molecule: Molecule, n_other: int, n: int, x: np.ndarray) -> EvaluationError:
+    return EvaluationError(
+        f"{n_other} of {n} conformers show another stereoisomer than '{molecule.smiles}', the first of them"
+        f" '{molecule.smiles_from_positions(x)}': nothing is written; this is a fault of boltzgen, please"
+        " report the molecule and the seed."
+    )
+
+
+def _perceived(bare: Chem.Mol, x: np.ndarray) -> Chem.Mol:
+    """``bare`` with the stereo that RDKit perceives from positions x [atoms, 3] nm alone."""
+    perceived = Chem.Mol(bare)
+    Chem.RemoveStereochemistry(perceived)
+    perceived.AddConformer(conformer(x))
+    Chem.AssignStereochemistryFrom3D(perceived)
+    for atom in perceived.GetAtoms():  # a bent sulfone or phosphate can look octahedral
+        if atom.GetChiralTag() not in TETRAHEDRAL:
+            atom.SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
+    return perceived
+
+
+def _labels(rdmol: Chem.Mol) -> tuple:
+    """All stereo labels of ``rdmol``; RDKit gives them relative to the order of atoms and bonds."""
+    centres = tuple(int(atom.GetChiralTag()) for atom in rdmol.GetAtoms())
+    return centres, tuple((int(bond.GetStereo()), *bond.GetStereoAtoms()) for bond in rdmol.GetBonds())
+
+
+def _agrees(perceived: Chem.Mol, molecule: Molecule) -> bool:
+    """Whether the labels of ``perceived`` make the molecule, those that it lacks taken from the molecule."""
+    completed = Chem.Mol(perceived)
+    for atom, given in zip(completed.GetAtoms(), molecule.rdmol.GetAtoms(), strict=True):
+        if atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED:
+            atom.SetChiralTag(given.GetChiralTag())
+    sides = StereoElements.of(molecule.rdmol)
+    for (first, begin, end, last), cis in zip(sides.double_bonds.tolist(), sides.cis, strict=True):
+        bond = completed.GetBondBetweenAtoms(begin, end)
+        if bond.GetStereo() <= Chem.BondStereo.STEREOANY:
+            ordered = (first, last) if bond.GetBeginAtomIdx() == begin else (last, first)
+            bond.SetStereoAtoms(*ordered)
+            bond.SetStereo(Chem.BondStereo.STEREOCIS if cis > 0 else Chem.BondStereo.STEREOTRANS)
+    Chem.SetDoubleBondNeighborDirections(completed)
+    return molecule.smiles in (canonical_smiles(perceived), canonical_smiles(completed))
