@@ -25,7 +25,7 @@ def require_stereo(molecule: Molecule, positions: np.ndarray, seconds: float = P
     """Require that ``positions`` show the stereo of ``molecule``, by two ways of judging.
 
     Signed volumes and sides of double bonds are computed for every conformer at once. RDKit perceives the
-    stereo of one conformer after the other (60 µs for 60 atoms) until ``seconds`` have passed. Conformers so
+    stereo of one conformer after the other (about 0.1 ms each) until ``seconds`` have passed. Conformers so
     flat or bent that it depends on the choice of neighbours what RDKit perceives are judged by signs alone.
 
     Parameters
@@ -53,13 +53,20 @@ def require_stereo(molecule: Molecule, positions: np.ndarray, seconds: float = P
     clear = (margins > FLAT) & (_other_choices(molecule).margins(positions) > 0).all(axis=1)
     bare = Chem.Mol(molecule.rdmol)
     bare.RemoveAllConformers()
-    known: set[tuple] = set()
+    Chem.RemoveStereochemistry(bare)
+    potential = list(Chem.FindPotentialStereo(Chem.Mol(bare)))
+    bonds = [info.centeredOn for info in potential if info.type == Chem.StereoType.Bond_Double]
+    centres = [info.centeredOn for info in potential if info.type == Chem.StereoType.Atom_Tetrahedral]
+    known: set[tuple[int, ...]] = set()
     until = time.monotonic() + seconds
     for number, x in enumerate(positions):
         if time.monotonic() > until:
             return number
         perceived = _perceived(bare, x)
-        labels = _labels(perceived)
+        labels = (
+            *(int(perceived.GetAtomWithIdx(index).GetChiralTag()) for index in centres),
+            *(int(perceived.GetBondWithIdx(index).GetStereo()) for index in bonds),
+        )
         if clear[number] and labels not in known:
             if not _agrees(perceived, molecule):
                 raise _fault(molecule, 1, len(positions), x)
@@ -105,25 +112,19 @@ def _fault(molecule: Molecule, n_other: int, n: int, x: np.ndarray) -> Evaluatio
 
 
 def _perceived(bare: Chem.Mol, x: np.ndarray) -> Chem.Mol:
-    """``bare`` with the stereo that RDKit perceives from positions x [atoms, 3] nm alone."""
+    """``bare``, which has no stereo, with that which RDKit perceives from positions x [atoms, 3] nm."""
     perceived = Chem.Mol(bare)
-    Chem.RemoveStereochemistry(perceived)
     perceived.AddConformer(conformer(x))
     Chem.AssignStereochemistryFrom3D(perceived)
-    for atom in perceived.GetAtoms():  # a bent sulfone or phosphate can look octahedral
-        if atom.GetChiralTag() not in TETRAHEDRAL:
-            atom.SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
     return perceived
-
-
-def _labels(rdmol: Chem.Mol) -> tuple:
-    """All stereo labels of ``rdmol``; RDKit gives them relative to the order of atoms and bonds."""
-    centres = tuple(int(atom.GetChiralTag()) for atom in rdmol.GetAtoms())
-    return centres, tuple((int(bond.GetStereo()), *bond.GetStereoAtoms()) for bond in rdmol.GetBonds())
 
 
 def _agrees(perceived: Chem.Mol, molecule: Molecule) -> bool:
     """Whether the labels of ``perceived`` make the molecule, those that it lacks taken from the molecule."""
+    perceived = Chem.Mol(perceived)
+    for atom in perceived.GetAtoms():  # a bent sulfone or phosphate can look octahedral
+        if atom.GetChiralTag() not in TETRAHEDRAL:
+            atom.SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
     completed = Chem.Mol(perceived)
     for atom, given in zip(completed.GetAtoms(), molecule.rdmol.GetAtoms(), strict=True):
         if atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED:
