@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "boltzgen"
 COPIED = (PACKAGE, "tests", "systems", "scripts", "data", "pyproject.toml", "README.md")
 SECONDS = 1200.0  # for the tests of one fault
+NO_END = f" without end within {SECONDS:g} s"
 
 
 def main() -> None:
@@ -108,7 +109,7 @@ def test(fault: Fault, file: Path, whole: bool) -> str:
             (tree / file).write_text(text.replace(fault.old, fault.new), encoding="utf-8")
             failed = first_failure(tree, tests)
             (tree / file).write_text(text, encoding="utf-8")
-            if failed and first_failure(tree, (failed.partition(" ")[0],)):
+            if failed and first_failure(tree, (failed.removesuffix(NO_END),)):
                 raise SystemExit(f"{failed} fails without a fault: mend it first")
             if failed:
                 return failed
@@ -136,13 +137,13 @@ def first_failure(tree: Path, tests: tuple[str, ...]) -> str:
             command, cwd=tree, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        return f"{tests[0]} (no end within {SECONDS:g} s)"
+        return tests[0] + NO_END
     if run.returncode == 0:
         return ""
     lines = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     if not lines:
         raise SystemExit(f"pytest did not run: {run.stdout[-2000:]}{run.stderr[-2000:]}")
-    return lines[0].partition(" - ")[0].partition(" ")[2]
+    return lines[0].partition(" ")[2].partition(" - ")[0]
 
 
 def print_row(row: dict) -> None:

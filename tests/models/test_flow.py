@@ -28,6 +28,19 @@ def test_sampled_log_prob_equals_evaluated_log_prob():
     torch.testing.assert_close(model.log_prob(x), log_q, atol=1e-6, rtol=0)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["butane", "isoleucine"])
+def test_both_densities_of_a_molecule_with_symmetric_rotors_agree(name):
+    """ln q counts all labelled images of a sample, and so does the density of each image."""
+    coords = coordinates(name)
+    assert coords.multiplicity > 1
+    model = FlowModel(coords, SMALL).double()
+    x, log_q = model.sample_with_log_prob(200, torch.Generator().manual_seed(1))
+    inside = coords.contains(x)
+    assert inside.double().mean() > 0.9
+    torch.testing.assert_close(model.log_prob(x)[inside], log_q[inside], atol=1e-6, rtol=0)
+
+
 def test_density_integrates_to_one_by_quadrature():
     """One torsion and two stiff coordinates on a grid: no importance sampling, no shared code."""
     model = perturbed_model(1, 2)

@@ -35,6 +35,7 @@ def test_a_text_that_is_gone_is_named(mutation):
         mutation.place(mutation.Fault("everywhere", "import", "", ()))
 
 
+@pytest.mark.slow
 def test_a_planted_fault_is_found_and_a_harmless_change_survives(mutation, tmp_path, monkeypatch):
     """In a package of one function with one test."""
     (tmp_path / "boltzgen").mkdir()
