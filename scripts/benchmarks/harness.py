@@ -119,7 +119,7 @@ class Recorder:
 
     def __init__(self, benchmark: Benchmark, path: Path | None, quick: bool) -> None:
         self.benchmark, self.path, self.quick = benchmark, path, quick
-        self.began = datetime.now(UTC)
+        self.origin = {"date": datetime.now(UTC).strftime("%Y-%m-%d"), **origin()}
 
     def keep(self, figures: Any) -> None:
         """Write ``figures`` with where they come from, if the run was asked to."""
@@ -129,8 +129,7 @@ class Recorder:
             "benchmark": self.benchmark.name,
             "command": shlex.join(["python", *_relative(sys.argv)]),
             "quick": self.quick,
-            "date": self.began.strftime("%Y-%m-%d"),
-            **origin(),
+            **self.origin,
             "figures": figures,
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +137,11 @@ class Recorder:
 
 
 def origin() -> dict[str, Any]:
-    """Commit, machine and versions."""
+    """Commit, machine and versions, as they are now.
+
+    The machine's load average is the number of processes that wanted a core during the last minute: rates
+    that were measured beside other work are too low.
+    """
     return {
         "commit": _commit(),
         "machine": {
@@ -146,6 +149,7 @@ def origin() -> dict[str, Any]:
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            "load_average": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
             "system": f"{platform.system()} {platform.machine()}",
         },
         "versions": package_versions(),

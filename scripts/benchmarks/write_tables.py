@@ -69,11 +69,12 @@ def _origin(record: dict[str, Any]) -> str:
     """The command of a record, when and where it ran, and with what."""
     machine, versions = record["machine"], record["versions"]
     gpu = f", {machine['gpu']}" if machine["gpu"] else ""
+    load = "" if machine["load_average"] is None else f", load average {machine['load_average']} at the start"
     packages = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (
         f"`{record['command']}`{' (a quick run)' if record['quick'] else ''}, {record['date']}, commit"
         f" {record['commit']}; {machine['processor']}, {machine['cores']} cores, {machine['threads']}"
-        f" thread(s){gpu}, {machine['system']}; {packages}."
+        f" thread(s){gpu}{load}, {machine['system']}; {packages}."
     )
 
 
