@@ -291,12 +291,14 @@ def _run(config: SampleConfig, out: Path | None, line: ProgressLine, resume: boo
 def _finish(summary: dict[str, Any], out: Path | None, as_json: bool) -> None:
     """Print ``summary``, and end with exit code 3 if the run did not converge."""
     from boltzgen.files.whole import json_text
+    from boltzgen.records.run import read_summary
 
+    record = read_summary(summary)
     if as_json:
         typer.echo(json_text(summary), nl=False)
     else:
-        print_summary(Console(), summary, out)
-    if not summary["converged"]:
+        print_summary(Console(), record, out)
+    if not record.converged:
         raise typer.Exit(EXIT_NOT_CONVERGED)
 
 

@@ -24,6 +24,7 @@ from boltzgen.molecules import conversion
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.stereo_check import require_stereo
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
+from boltzgen.records.run import EnsembleSummary
 from boltzgen.sampling.importance import (
     Estimate,
     WeightStatistics,
@@ -352,28 +353,25 @@ class Ensemble:
 
     def summary(self) -> dict[str, Any]:
         """What the ensemble says of itself, with units in the names, and the metadata of the run."""
-        statistics = self.statistics
-        result: dict[str, Any] = {
-            "molecule": self.molecule.smiles,
-            "n_atoms": self.molecule.n_atoms,
-            "temperature_K": self.temperature,
-            "n_samples": statistics.n_samples,
-            "effective_sample_size": statistics.effective_sample_size,
-            "effective_sample_size_fraction": self.effective_sample_size_fraction,
-            "clipped_effective_sample_size": statistics.clipped_effective_sample_size,
-            "pareto_k": statistics.pareto_k,
-            "mean_energy_kJ_mol": self.mean_energy.value,
-            "mean_energy_stderr_kJ_mol": self.mean_energy.stderr,
-        }
-        if statistics.log_z is not None:
-            result |= {
-                "log_Z": statistics.log_z.value,
-                "free_energy_kT": self.free_energy_kT,
-                "free_energy_stderr_kT": self.free_energy_stderr_kT,
-                "free_energy_kJ_mol": self.free_energy,
-                "free_energy_stderr_kJ_mol": self.free_energy_stderr,
-            }
-        return result | dict(self.metadata)
+        statistics, log_z = self.statistics, self.statistics.log_z
+        figures = EnsembleSummary(
+            molecule=self.molecule.smiles,
+            n_atoms=self.molecule.n_atoms,
+            temperature_K=self.temperature,
+            n_samples=statistics.n_samples,
+            effective_sample_size=statistics.effective_sample_size,
+            effective_sample_size_fraction=self.effective_sample_size_fraction,
+            clipped_effective_sample_size=statistics.clipped_effective_sample_size,
+            pareto_k=statistics.pareto_k,
+            mean_energy_kJ_mol=self.mean_energy.value,
+            mean_energy_stderr_kJ_mol=self.mean_energy.stderr,
+            log_Z=None if log_z is None else log_z.value,
+            free_energy_kT=None if log_z is None else self.free_energy_kT,
+            free_energy_stderr_kT=None if log_z is None else self.free_energy_stderr_kT,
+            free_energy_kJ_mol=None if log_z is None else self.free_energy,
+            free_energy_stderr_kJ_mol=None if log_z is None else self.free_energy_stderr,
+        )
+        return figures.model_dump() | dict(self.metadata)
 
     def save(self, folder: str | Path) -> None:
         """Write the files of a run to ``folder``, which must hold none; see ``ensemble_folder.py``."""

@@ -11,6 +11,7 @@ from boltzgen.ensemble import Ensemble
 from boltzgen.evaluation.conformer_energies import ConformerEnergies
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.progress import StageProgress
+from boltzgen.records.run import read_summary
 from boltzgen.report.comparison import Rows, pieces
 from boltzgen.report.page import report_page
 from boltzgen.report.terminal import ProgressLine, print_energies, print_summary
@@ -42,7 +43,33 @@ def ensemble() -> Ensemble:
         "solvent": "vacuum",
         "converged": False,
         "warnings": ["only 3 <effective> samples"],
-        "main_conformers": [{"states": "anti", "population": 1.0, "population_stderr": 0.1}],
+        "main_conformers": [
+            {
+                "states": "anti",
+                "population": 1.0,
+                "population_stderr": 0.1,
+                "torsions_deg": [180.0],
+                "representative_sample": 0,
+            }
+        ],
+        "seed": 0,
+        "device": "cpu",
+        "n_replaced_walkers": 0,
+        "versions": {},
+        "model": "flow",
+        "density": "exact",
+        "trained_on": "the energy",
+        "model_figures": {},
+        "n_parameters": 10,
+        "n_training_steps": 2,
+        "training_seconds": 2.0,
+        "n_training_processes": 1,
+        "n_dropped_samples": 0,
+        "n_bad_training_steps": 0,
+        "training_reached_plateau": False,
+        "symmetry_multiplicity": 1,
+        "model_effective_sample_size_fraction": 0.1,
+        "missed_frame_share": 0.0,
         "n_energy_evaluations": 1234,
         "effective_samples_per_second": 12.34,
         "replica_exchange_effective_samples_per_second": None,  # as JSON has what is not a number
@@ -64,7 +91,7 @@ def printed(show) -> str:
 
 
 def test_brackets_of_a_smiles_survive_the_terminal(ensemble):
-    text = printed(lambda console: print_summary(console, ensemble.summary(), None))
+    text = printed(lambda console: print_summary(console, read_summary(ensemble.summary()), None))
     assert ensemble.molecule.smiles in text
     assert "[nH]" in text
     assert "did not converge" in text

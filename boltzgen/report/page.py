@@ -5,8 +5,10 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from boltzgen.records.run import RunSummary
 from boltzgen.report import plots
-from boltzgen.report.terminal import summary_rows
+from boltzgen.report.terminal import population_text, summary_rows
+from boltzgen.settings import validated
 
 if TYPE_CHECKING:
     from boltzgen.ensemble import Ensemble
@@ -24,31 +26,22 @@ h2 { margin-top: 2rem; }
 
 def report_page(ensemble: Ensemble) -> str:
     """The whole page as HTML text."""
-    summary = ensemble.summary()
-    title = f"boltzgen: {escape(summary['molecule'])}"
+    summary = validated(RunSummary, **ensemble.summary())
+    title = f"boltzgen: {escape(summary.molecule)}"
     parts = [f"<h1>{title}</h1>"]
-    if not summary["converged"]:
+    if not summary.converged:
         parts.append('<p class="bad">This run did not converge.</p>')
-    parts += [f'<p class="warning">{escape(warning)}</p>' for warning in summary["warnings"]]
+    parts += [f'<p class="warning">{escape(warning)}</p>' for warning in summary.warnings]
     parts.append(_table([(escape(name), escape(value)) for name, value in summary_rows(summary)]))
-    if summary["main_conformers"]:
+    if summary.main_conformers:
         parts.append("<h2>Main conformers</h2>")
-        parts.append(
-            _table(
-                [
-                    (
-                        f"{100 * c['population']:.1f} ± {100 * c['population_stderr']:.1f} %",
-                        escape(c["states"]),
-                    )
-                    for c in summary["main_conformers"]
-                ]
-            )
-        )
+        conformers = [(population_text(c), escape(c.states)) for c in summary.main_conformers]
+        parts.append(_table(conformers))
     pictures = (
         ("Energies", plots.energy_histogram(ensemble)),
         ("Torsions", plots.torsion_histograms(ensemble)),
         ("Importance weights", plots.weight_histogram(ensemble) if ensemble.has_free_energy else None),
-        ("Training", plots.training_curves(summary["training_history"])),
+        ("Training", plots.training_curves(summary.training_history)),
     )
     parts += [f"<h2>{name}</h2>{picture}" for name, picture in pictures if picture]
     body = "\n".join(parts)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from boltzgen.ensemble import Ensemble
+    from boltzgen.records.run import TrainingHistory
 
 MODEL, BOLTZMANN = "#9aa5b1", "#0b6e99"
 COLUMNS = 3
@@ -60,19 +61,18 @@ def torsion_histograms(ensemble: Ensemble) -> str | None:
     return _svg(figure)
 
 
-def training_curves(history: dict[str, list[float]]) -> str | None:
+def training_curves(history: TrainingHistory) -> str | None:
     """ESS share and reverse KL of the training batches over time; None without a history."""
-    if not history.get("seconds"):
+    if not history.seconds:
         return None
     figure, axes = _figure(2)
-    for axis, name, label in zip(
-        axes, ("ess_fraction", "reverse_kl"), ("ESS share", "reverse KL / nats"), strict=False
-    ):
-        axis.plot(history["seconds"], history[name], color=BOLTZMANN)
+    curves = ((history.ess_fraction, "ESS share"), (history.reverse_kl, "reverse KL / nats"))
+    for axis, (values, label) in zip(axes, curves, strict=False):
+        axis.plot(history.seconds, values, color=BOLTZMANN)
         axis.set_xlabel("seconds of training")
         axis.set_ylabel(label)
     axes[0].set_ylim(0, 1)
-    if max(history["reverse_kl"]) > 0:
+    if max(history.reverse_kl) > 0:
         axes[1].set_yscale("log")
     return _svg(figure)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
+from boltzgen.records.run import ConformerSummary, ReferenceSummary, RefinementSummary, RunSummary
 from boltzgen.units import KJ_PER_KCAL
 
 if TYPE_CHECKING:
@@ -67,16 +68,16 @@ class ProgressLine:
         self.stage = progress.stage
 
 
-def print_summary(console: Console, summary: dict[str, Any], folder: Path | None) -> None:
+def print_summary(console: Console, summary: RunSummary | ReferenceSummary, folder: Path | None) -> None:
     """The numbers of ``summary.json`` that a person wants first."""
     table = Table(show_header=False, box=None, padding=(0, 2))
     for name, value in summary_rows(summary):
         table.add_row(name, escape(value))
     console.print(table)
-    if summary.get("main_conformers"):
-        console.print(_conformer_table(summary["main_conformers"]))
-    _print_warnings(console, summary["warnings"])
-    if not summary["converged"]:
+    if isinstance(summary, RunSummary) and summary.main_conformers:
+        console.print(_conformer_table(summary.main_conformers))
+    _print_warnings(console, summary.warnings)
+    if not summary.converged:
         console.print("This run did not converge.", style="bold red")
     if folder is not None:
         console.print(f"Files in {folder}", markup=False, highlight=False, soft_wrap=True)
@@ -130,56 +131,62 @@ def print_systems(console: Console, systems: dict[str, SystemDescription]) -> No
     console.print(table)
 
 
-def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
+def summary_rows(summary: RunSummary | ReferenceSummary) -> list[tuple[str, str]]:
     """Name and value of the numbers that a person wants first."""
-
-    def in_kcal(name: str) -> str:
-        value, error = summary[f"{name}_kJ_mol"], summary[f"{name}_stderr_kJ_mol"]
-        return f"{value / KJ_PER_KCAL:.3f} ± {error / KJ_PER_KCAL:.3f} kcal/mol"
-
-    n, ess = summary["n_samples"], summary["effective_sample_size"]
-    known = not _unknown(ess)
-    share = f"{ess:.0f} of {n} ({100 * summary['effective_sample_size_fraction']:.1f} %)" if known else ""
+    n, ess = summary.n_samples, summary.effective_sample_size
+    known = not math.isnan(ess)
+    share = f"{ess:.0f} of {n} ({100 * summary.effective_sample_size_fraction:.1f} %)"
     rows = [
-        ("molecule", f"{summary['molecule']}  ({summary['n_atoms']} atoms, {summary['temperature_K']:g} K)"),
-        ("energy", f"{summary['forcefield']}, {summary['solvent']}"),
+        ("molecule", f"{summary.molecule}  ({summary.n_atoms} atoms, {summary.temperature_K:g} K)"),
+        ("energy", f"{summary.forcefield}, {summary.solvent}"),
     ]
-    if "trained_on" in summary:
-        rows.append(("model", f"{summary['model']}, trained on {summary['trained_on']}"))
+    if isinstance(summary, RunSummary):
+        rows.append(("model", f"{summary.model}, trained on {summary.trained_on}"))
     rows.append(("effective samples", share) if known else ("samples", f"{n}, not weighted"))
-    if rates := _rates_text(summary):
-        rows.append(("effective samples a second", rates))
-    if refinement := summary.get("refinement"):
-        rows.append(("refinement", _refinement_text(refinement)))
-    rows += [(name, f"{value:.4g}") for name, value in summary.get("model_figures", {}).items()]
-    if "log_Z" in summary:  # dynamics and models without a density have no free energy
-        rows += [("Pareto-k", f"{summary['pareto_k']:.2f}"), ("free energy", in_kcal("free_energy"))]
+    if isinstance(summary, RunSummary):
+        if rates := _rates_text(summary):
+            rows.append(("effective samples a second", rates))
+        if summary.refinement is not None:
+            rows.append(("refinement", _refinement_text(summary.refinement)))
+        rows += [(name, f"{value:.4g}") for name, value in summary.model_figures.items()]
+    if summary.free_energy_kJ_mol is not None:  # dynamics and models without a density have none
+        stderr = math.nan if summary.free_energy_stderr_kJ_mol is None else summary.free_energy_stderr_kJ_mol
+        rows += [
+            ("Pareto-k", f"{summary.pareto_k:.2f}"),
+            ("free energy", _in_kcal(summary.free_energy_kJ_mol, stderr)),
+        ]
     return [
         *rows,
-        ("mean energy", in_kcal("mean_energy")),
-        ("energy evaluations", f"{summary['n_energy_evaluations']:,}"),
-        ("seconds", f"{summary['wall_seconds']['total']:.0f}"),
+        ("mean energy", _in_kcal(summary.mean_energy_kJ_mol, summary.mean_energy_stderr_kJ_mol)),
+        ("energy evaluations", f"{summary.n_energy_evaluations:,}"),
+        ("seconds", f"{summary.wall_seconds['total']:.0f}"),
     ]
 
 
-def _rates_text(summary: dict[str, Any]) -> str:
+def population_text(conformer: ConformerSummary) -> str:
+    """The population of a conformer with its error, in per cent."""
+    return f"{100 * conformer.population:.1f} ± {100 * conformer.population_stderr:.1f} %"
+
+
+def _in_kcal(value: float, error: float) -> str:
+    """kJ/mol, as kcal/mol."""
+    return f"{value / KJ_PER_KCAL:.3f} ± {error / KJ_PER_KCAL:.3f} kcal/mol"
+
+
+def _rates_text(summary: RunSummary) -> str:
     """Of the whole run, training included, and of the replica exchange that it began with; "" if unknown."""
-    meanings = {"": "training included", "replica_exchange_": "by its replica exchange alone"}
     rates = {
-        meaning: summary.get(f"{whose}effective_samples_per_second") for whose, meaning in meanings.items()
+        "training included": summary.effective_samples_per_second,
+        "by its replica exchange alone": summary.replica_exchange_effective_samples_per_second,
     }
-    return "; ".join(f"{rate:.3g} {meaning}" for meaning, rate in rates.items() if not _unknown(rate))
+    return "; ".join(f"{rate:.3g} {meaning}" for meaning, rate in rates.items() if not math.isnan(rate))
 
 
-def _unknown(value: float | None) -> bool:
-    return value is None or math.isnan(value)
-
-
-def _refinement_text(refinement: dict[str, Any]) -> str:
-    how = f"{refinement['proposals']} proposals thinned"
-    if refinement["stages"]:
-        how += f" after {refinement['stages']} stages of annealing"
-    return f"from {100 * refinement['share_before']:.1f} %: {how} in {refinement['seconds']:.0f} s"
+def _refinement_text(refinement: RefinementSummary) -> str:
+    how = f"{refinement.proposals} proposals thinned"
+    if refinement.stages:
+        how += f" after {refinement.stages} stages of annealing"
+    return f"from {100 * refinement.share_before:.1f} %: {how} in {refinement.seconds:.0f} s"
 
 
 def _print_warnings(console: Console, warnings: list[str]) -> None:
@@ -188,11 +195,10 @@ def _print_warnings(console: Console, warnings: list[str]) -> None:
         console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def _conformer_table(conformers: list[dict[str, Any]]) -> Table:
+def _conformer_table(conformers: list[ConformerSummary]) -> Table:
     table = Table(title="Main conformers", title_justify="left", box=None, padding=(0, 2))
     table.add_column("population", justify="right")
     table.add_column("torsion states")
     for conformer in conformers:
-        population, error = 100 * conformer["population"], 100 * conformer["population_stderr"]
-        table.add_row(f"{population:.1f} ± {error:.1f} %", escape(conformer["states"]))
+        table.add_row(population_text(conformer), escape(conformer.states))
     return table

@@ -1,9 +1,9 @@
-"""What a run says of itself: whether it converged, its main conformers, and the figures of its summary."""
+"""What a run says of itself: whether it converged, its main conformers, what its dynamics alone is worth."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,10 +16,9 @@ from boltzgen.evaluation.ladders import ladder_quality
 from boltzgen.evaluation.modes import conformer_states, find_states, found_conformers
 from boltzgen.models.model import GenerativeModel, LatentVariableModel, Model
 from boltzgen.problem import Problem
-from boltzgen.training.trainer import TrainingResult
+from boltzgen.records.run import ConformerSummary
 
 MAIN_CONFORMERS = 10
-HISTORY_ROWS = 100
 JUDGED_FRAMES = 4096
 BOUND_SAMPLES = 16
 NO_DENSITY = (
@@ -30,6 +29,24 @@ NEVER_MADE = (
     "{:.0f} % of the population, by replica exchange, is in conformers that the model never made; give a"
     " larger --budget"
 )
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Whether to trust a run, its main conformers, and what its replica exchange alone is worth."""
+
+    verdict: Verdict
+    main_conformers: list[ConformerSummary]
+    replica_exchange_samples: float
+
+
+def diagnose(ensemble: Ensemble, problem: Problem, model: Model, model_name: str) -> Diagnosis:
+    """All that is said of ``ensemble``, the samples of ``model`` or what refinement made of them."""
+    return Diagnosis(
+        verdict(ensemble, problem, model, model_name),
+        main_conformers(ensemble),
+        replica_exchange_samples(problem),
+    )
 
 
 @torch.no_grad()
@@ -87,23 +104,16 @@ def _log_prob(model: Model, frames: Tensor) -> Tensor:
     return model.log_prob_bound(frames, BOUND_SAMPLES, generator)
 
 
-def training_history(training: TrainingResult) -> dict[str, list[float]]:
-    """The history of training, at most a hundred rows of it, by column."""
-    history = training.history[:: math.ceil(len(training.history) / HISTORY_ROWS) or 1]
-    names = ("seconds", "step", "ess_fraction", "reverse_kl")
-    return {name: [row[i] for row in history] for i, name in enumerate(names)}
-
-
-def main_conformers(ensemble: Ensemble) -> list[dict[str, Any]]:
+def main_conformers(ensemble: Ensemble) -> list[ConformerSummary]:
     """The most populated torsion states: population with error, and the index of the best sample of each."""
     table = found_conformers(ensemble.molecule, ensemble.positions, ensemble.energies, ensemble.weights)
     return [
-        {
-            "states": conformer.label,
-            "population": conformer.population.value,
-            "population_stderr": conformer.population.stderr,
-            "torsions_deg": [math.degrees(angle) for angle in conformer.torsions],
-            "representative_sample": conformer.representative,
-        }
+        ConformerSummary(
+            states=conformer.label,
+            population=conformer.population.value,
+            population_stderr=conformer.population.stderr,
+            torsions_deg=[math.degrees(angle) for angle in conformer.torsions],
+            representative_sample=conformer.representative,
+        )
         for conformer in table.conformers[:MAIN_CONFORMERS]
     ]

@@ -19,6 +19,7 @@ from boltzgen.errors import InputError
 from boltzgen.evaluation.ladders import ladder_quality
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.progress import Report, StageProgress, silent
+from boltzgen.records.run import ReferenceFacts
 from boltzgen.sampling.frames import thermal_dynamics
 from boltzgen.sampling.tempering import (
     LadderEstimate,
@@ -113,26 +114,26 @@ def reference_ensemble(
         energies.flatten() / target.kT,
         config.temperature,
         quality.effective_sample_size,
-        {
-            "forcefield": system.forcefield,
-            "solvent": system.solvent,
-            "seed": config.seed,
-            "n_energy_evaluations": target.evaluations,
-            "n_ladders": config.ladders,
-            "temperatures_K": temperatures.tolist(),
-            "exchange_acceptance": trajectory.acceptance.tolist(),
-            "round_trips": int(trajectory.round_trips.sum()),
-            "n_replaced_walkers": trajectory.replaced,
-            "slowest_observable": quality.slowest,
-            "largest_drift": quality.drift,
-            "share_of_other_stereo": inverted,
-            "converged": converged,
-            "warnings": warnings,
+        ReferenceFacts(
+            forcefield=system.forcefield,
+            solvent=system.solvent,
+            seed=config.seed,
+            n_energy_evaluations=target.evaluations,
+            n_ladders=config.ladders,
+            temperatures_K=temperatures.tolist(),
+            exchange_acceptance=trajectory.acceptance.tolist(),
+            round_trips=int(trajectory.round_trips.sum()),
+            n_replaced_walkers=trajectory.replaced,
+            slowest_observable=quality.slowest,
+            largest_drift=quality.drift,
+            share_of_other_stereo=inverted,
+            converged=converged,
+            warnings=warnings,
             **equivalence_facts(symmetry),
-            "device": "cpu",
-            "versions": package_versions(),
-            "wall_seconds": {"total": time.monotonic() - began},
-        },
+            device="cpu",
+            versions=package_versions(),
+            wall_seconds={"total": time.monotonic() - began},
+        ).model_dump(),
     )
     if inverted < 1:  # frames of another stereoisomer are outside of what is sampled: they weigh nothing
         ensemble = replace(ensemble, log_weights=np.where(kept, ensemble.log_weights, -np.inf))

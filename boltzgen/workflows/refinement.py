@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 
@@ -12,6 +11,7 @@ from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Model
 from boltzgen.problem import Problem
 from boltzgen.progress import StageProgress, Stopwatch
+from boltzgen.records.run import RefinementSummary
 from boltzgen.refinement.refine import refine
 from boltzgen.training.clock import Reserve
 from boltzgen.workflows.config import SampleConfig, whole_budget
@@ -52,19 +52,18 @@ def refined(
     model: Model,
     generator: torch.Generator,
     watch: Stopwatch,
-) -> tuple[Ensemble, dict[str, Any]]:
+) -> tuple[Ensemble, RefinementSummary | None]:
     """``ensemble`` of the model's samples, or better ones where they are poor and time is left.
 
-    The second is for the summary: the model's own share of effective samples, and what refinement did.
+    The second says what refinement did, None where there was none.
     """
-    share = ensemble.effective_sample_size_fraction if ensemble.has_free_energy else None
-    facts: dict[str, Any] = {"model_effective_sample_size_fraction": share}
-    if share is None or share >= config.refine_share or not refines(config, model):
-        return ensemble, facts
+    share = ensemble.effective_sample_size_fraction
+    if math.isnan(share) or share >= config.refine_share or not refines(config, model):
+        return ensemble, None
     budget = whole_budget(config, problem.target.n_atoms)
     seconds = budget - watch.elapsed - min(WRITING, MOST_RESERVE * budget)
     if seconds < max(LEAST_SECONDS, 2.0 * watch.seconds["sampling"]):
-        return ensemble, facts
+        return ensemble, None
     assert isinstance(model, FlowModel)
 
     def relay(done: float) -> None:
@@ -74,7 +73,6 @@ def refined(
         found = refine(
             model, problem.target, config.n_samples, generator, config.refine_share, seconds, relay
         )
-    info = found.info
     better = Ensemble.from_weighted(
         ensemble.molecule,
         found.positions,
@@ -83,13 +81,13 @@ def refined(
         ensemble.temperature,
         found.statistics,
     )
-    facts["refinement"] = {
-        "evaluations": info.evaluations,
-        "proposals": info.proposals,
-        "stages": info.stages,
-        "acceptance": None if math.isnan(info.acceptance) else info.acceptance,
-        "share_before": share,
-        "share_after": info.share_after,
-        "seconds": info.seconds,
-    }
-    return better, facts
+    info = found.info
+    return better, RefinementSummary(
+        evaluations=info.evaluations,
+        proposals=info.proposals,
+        stages=info.stages,
+        acceptance=info.acceptance,
+        share_before=share,
+        share_after=info.share_after,
+        seconds=info.seconds,
+    )

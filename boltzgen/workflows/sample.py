@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from boltzgen.coordinates.description import coverage_warnings
 from boltzgen.ensemble import Ensemble
 from boltzgen.ensemble_folder import CHECKPOINT, CONFIG, MODEL
 from boltzgen.files.whole import write_whole
@@ -27,24 +26,18 @@ from boltzgen.training.held_out import held_out_measure
 from boltzgen.training.model_file import save_model
 from boltzgen.training.trainer import Progress, TrainingResult, train
 from boltzgen.workflows.config import SampleConfig, config_toml, require_sane, whole_budget
-from boltzgen.workflows.diagnostics import (
-    main_conformers,
-    replica_exchange_samples,
-    training_history,
-    verdict,
-)
-from boltzgen.workflows.given_reference import load_reference, reference_positions, reference_warnings
+from boltzgen.workflows.diagnostics import diagnose
+from boltzgen.workflows.given_reference import load_reference, reference_positions
 from boltzgen.workflows.hot_frames import HOT, hot_frames
 from boltzgen.workflows.preparation import (
-    equivalence_facts,
     prepare,
     select_device,
 )
 from boltzgen.workflows.refinement import refined, reserve
 from boltzgen.workflows.resuming import clear_checkpoint, completed, held_folder, is_finished, write_report
-from boltzgen.workflows.sampling import density_kind, draw
+from boltzgen.workflows.sample_facts import SampledRun, sample_facts
+from boltzgen.workflows.sampling import draw
 from boltzgen.workflows.training_data import energy_data, internal_frames
-from boltzgen.workflows.versions import package_versions
 
 LEAST_TRAINING_SHARE = 0.2
 
@@ -136,11 +129,14 @@ def _sampled(config: SampleConfig, folder: Path | None, watch: Stopwatch) -> Ens
         training = _train(config, model, data, watch, checkpoints)
         if folder is not None:
             write_whole(folder / MODEL, lambda path: save_model(model, path, config.model))
-        ensemble = draw(model, problem.target, problem.molecule, config.n_samples, generator, watch)
-        ensemble, refinement = refined(ensemble, config, problem, model, generator, watch)
-    facts = _run_facts(config, problem, model, training, data) | refinement
-    facts["trained_on"] = trained_on
-    ensemble = _judged(ensemble, config, problem, model, reference, facts, watch)
+        drawn = draw(model, problem.target, problem.molecule, config.n_samples, generator, watch)
+        ensemble, refinement = refined(drawn, config, problem, model, generator, watch)
+        with watch.stage("diagnostics"):
+            judged = diagnose(ensemble, problem, model, config.model)
+            figures = family(config.model).figures(model, data)
+    run = SampledRun(config, problem, model, training, trained_on, figures, reference)
+    facts = sample_facts(run, drawn, ensemble, refinement, judged, watch)
+    ensemble = replace(ensemble, metadata=facts.model_dump())
     if folder is not None:
         ensemble.save(folder)
         write_report(folder, ensemble)
@@ -213,68 +209,3 @@ def _walkers(config: SampleConfig, problem: Problem, generator: torch.Generator)
 def _sampling_reserve(config: SampleConfig, budget: float) -> float:
     """Seconds kept back for sampling and writing, at 25 k samples a second."""
     return min(2.0 + config.n_samples / 25_000, 0.3 * budget)
-
-
-@torch.no_grad()
-def _run_facts(
-    config: SampleConfig,
-    problem: Problem,
-    model: Model,
-    training: TrainingResult,
-    data: TrainingData,
-) -> dict[str, Any]:
-    """What the summary says of how the samples came about."""
-    return {
-        "forcefield": problem.system.forcefield,
-        "solvent": problem.system.solvent,
-        "model": config.model,
-        "density": density_kind(model),
-        "model_figures": family(config.model).figures(model, data),
-        "seed": config.seed,
-        "device": str(problem.device),
-        "n_parameters": sum(p.numel() for p in model.parameters()),
-        "n_training_steps": training.steps,
-        "training_seconds": training.seconds,
-        "n_training_processes": training.processes,
-        "n_dropped_samples": training.n_dropped,
-        "n_bad_training_steps": training.n_bad_steps,
-        "n_training_divergences": training.n_divergences,
-        "n_replaced_walkers": problem.frames.thermal.replaced,
-        "training_reached_plateau": training.plateau,
-        "training_history": training_history(training),
-        "symmetry_multiplicity": model.coordinates.multiplicity,
-        **equivalence_facts(problem.symmetry),
-    }
-
-
-def _judged(
-    ensemble: Ensemble,
-    config: SampleConfig,
-    problem: Problem,
-    model: Model,
-    reference: Ensemble | None,
-    facts: dict[str, Any],
-    watch: Stopwatch,
-) -> Ensemble:
-    """``ensemble`` with ``facts``, the verdict on it and its main conformers as metadata."""
-    with watch.stage("diagnostics"):
-        found = verdict(ensemble, problem, model, config.model)
-        conformers = main_conformers(ensemble)
-        exchange_samples = replica_exchange_samples(problem)
-    # Training may have begun in an earlier session.
-    seconds = watch.elapsed - watch.seconds["training"] + facts["training_seconds"]
-    warnings = found.warnings + reference_warnings(reference, str(config.reference))
-    metadata = facts | {
-        "effective_samples_per_second": ensemble.effective_sample_size / seconds,
-        "replica_exchange_effective_samples_per_second": exchange_samples / watch.seconds["dynamics"],
-        "n_energy_evaluations": problem.target.evaluations,
-        "main_conformers": conformers,
-        "missed_frame_share": found.missed_share,
-        "converged": found.converged,
-        "warnings": warnings
-        + coverage_warnings(ensemble.molecule)
-        + problem.symmetry.warnings(ensemble.molecule),
-        "wall_seconds": {**watch.seconds, "total": watch.elapsed},
-        "versions": package_versions(),
-    }
-    return replace(ensemble, metadata=metadata)

@@ -1,0 +1,98 @@
+"""What the summary of a sampling run says beside the figures of its ensemble."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from boltzgen.coordinates.description import coverage_warnings
+from boltzgen.ensemble import Ensemble
+from boltzgen.models.model import Model
+from boltzgen.problem import Problem
+from boltzgen.progress import Stopwatch
+from boltzgen.records.run import RefinementSummary, SampleFacts, TrainingHistory
+from boltzgen.training.trainer import TrainingResult
+from boltzgen.workflows.config import SampleConfig
+from boltzgen.workflows.diagnostics import Diagnosis
+from boltzgen.workflows.given_reference import reference_warnings
+from boltzgen.workflows.preparation import equivalence_facts
+from boltzgen.workflows.sampling import density_kind
+from boltzgen.workflows.versions import package_versions
+
+HISTORY_ROWS = 100
+
+
+@dataclass(frozen=True)
+class SampledRun:
+    """How the samples of a run came about.
+
+    trained_on: what the model was trained on, in words. model_figures: what it says of itself, by name.
+    """
+
+    config: SampleConfig
+    problem: Problem
+    model: Model
+    training: TrainingResult
+    trained_on: str
+    model_figures: Mapping[str, float]
+    reference: Ensemble | None
+
+
+def sample_facts(
+    run: SampledRun,
+    drawn: Ensemble,
+    ensemble: Ensemble,
+    refinement: RefinementSummary | None,
+    diagnosis: Diagnosis,
+    watch: Stopwatch,
+) -> SampleFacts:
+    """The facts of ``run``, whose model drew ``drawn``, made ``ensemble`` by ``refinement`` if any."""
+    config, problem, model, training = run.config, run.problem, run.model, run.training
+    # Training may have begun in an earlier session.
+    seconds = watch.elapsed - watch.seconds["training"] + training.seconds
+    warnings = diagnosis.verdict.warnings + reference_warnings(run.reference, str(config.reference))
+    return SampleFacts(
+        forcefield=problem.system.forcefield,
+        solvent=problem.system.solvent,
+        model=config.model,
+        density=density_kind(model),
+        trained_on=run.trained_on,
+        model_figures=dict(run.model_figures),
+        seed=config.seed,
+        device=str(problem.device),
+        n_parameters=sum(p.numel() for p in model.parameters()),
+        n_training_steps=training.steps,
+        training_seconds=training.seconds,
+        n_training_processes=training.processes,
+        n_dropped_samples=training.n_dropped,
+        n_bad_training_steps=training.n_bad_steps,
+        n_training_divergences=training.n_divergences,
+        n_replaced_walkers=problem.frames.thermal.replaced,
+        training_reached_plateau=training.plateau,
+        training_history=training_history(training),
+        symmetry_multiplicity=problem.coordinates.multiplicity,
+        model_effective_sample_size_fraction=drawn.effective_sample_size_fraction,
+        refinement=refinement,
+        effective_samples_per_second=ensemble.effective_sample_size / seconds,
+        replica_exchange_effective_samples_per_second=diagnosis.replica_exchange_samples
+        / watch.seconds["dynamics"],
+        n_energy_evaluations=problem.target.evaluations,
+        main_conformers=diagnosis.main_conformers,
+        missed_frame_share=diagnosis.verdict.missed_share,
+        converged=diagnosis.verdict.converged,
+        warnings=warnings
+        + coverage_warnings(ensemble.molecule)
+        + problem.symmetry.warnings(ensemble.molecule),
+        **equivalence_facts(problem.symmetry),
+        wall_seconds={**watch.seconds, "total": watch.elapsed},
+        versions=package_versions(),
+    )
+
+
+def training_history(training: TrainingResult) -> TrainingHistory:
+    """The history of training, at most a hundred rows of it, by column."""
+    history = training.history[:: math.ceil(len(training.history) / HISTORY_ROWS) or 1]
+    columns = list(zip(*history, strict=True)) or [(), (), (), ()]
+    seconds, step, ess_fraction, reverse_kl = (list(column) for column in columns)
+    return TrainingHistory(seconds=seconds, step=step, ess_fraction=ess_fraction, reverse_kl=reverse_kl)
