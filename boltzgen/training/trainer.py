@@ -79,6 +79,20 @@ def _learning_rate_factor(progress: float, steps: int) -> float:
     return min(1.0, (steps + 1) / 20) * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * progress)))
 
 
+def _by_learning_rate(model: nn.Module) -> dict[float, list[nn.Parameter]]:
+    """Parameters that train, by the ``learning_rate_factor`` of the module that holds them, if it has one."""
+    factors = {
+        parameter: float(getattr(module, "learning_rate_factor", 1.0))
+        for module in model.modules()
+        for parameter in module.parameters(recurse=False)
+        if parameter.requires_grad
+    }
+    return {
+        factor: [parameter for parameter in factors if factors[parameter] == factor]
+        for factor in sorted(set(factors.values()))
+    }
+
+
 def train(
     model: nn.Module,
     stages: Sequence[Stage],
@@ -180,9 +194,11 @@ class _Training:
     def _begin_steps(self) -> None:
         """Begin with fresh moments, and a short rise of the learning rate."""
         stage = self.stages[self.index]
-        self.optimizer = torch.optim.Adam(
-            self.parameters, lr=stage.learning_rate, betas=stage.betas, fused=True
-        )
+        groups = [
+            {"params": parameters, "factor": factor}
+            for factor, parameters in _by_learning_rate(self.model).items()
+        ]
+        self.optimizer = torch.optim.Adam(groups, lr=stage.learning_rate, betas=stage.betas, fused=True)
         self.begun_at, self.bad_in_a_row = self.average.steps, 0
 
     def _run_stage(self, stage: Stage, executor: Executor, start: float, end: float) -> None:
@@ -211,7 +227,7 @@ class _Training:
     def _step(self, stage: Stage, executor: Executor, progress: float) -> Loss:
         factor = _learning_rate_factor(progress, self.average.steps - self.begun_at)
         for group in self.optimizer.param_groups:
-            group["lr"] = stage.learning_rate * factor * self.guard.learning_rate_factor
+            group["lr"] = group["factor"] * stage.learning_rate * factor * self.guard.learning_rate_factor
         loss = executor.loss_and_gradient(self.result.steps, progress)
         sound = bool(torch.isfinite(loss.value))
         if sound:

@@ -64,9 +64,10 @@ def start(name: str, objective: str) -> tuple[nn.Module, list[Stage], TrainingCo
     return model, family(name).stages(model, data, config), config, generator
 
 
-def trained(name: str, objective: str, path=None, killed_at: int | None = None) -> nn.Module:
+def trained(name: str, objective: str, processes: int, path=None, killed_at: int | None = None) -> nn.Module:
     torch.manual_seed(1)
     model, stages, config, generator = start(name, objective)
+    config = config.model_copy(update={"processes": processes})
     counted(stages, killed_at)
     checkpoints = None
     if path is not None:
@@ -76,14 +77,15 @@ def trained(name: str, objective: str, path=None, killed_at: int | None = None) 
     return model
 
 
+@pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize(("name", "objective"), TRAININGS)
-def test_killed_and_resumed_equals_uninterrupted(name, objective, tmp_path):
-    whole = trained(name, objective)
+def test_killed_and_resumed_equals_uninterrupted(name, objective, processes, tmp_path):
+    whole = trained(name, objective, processes)
     for killed_at in (9, 18):
         path = tmp_path / f"{killed_at}.pt"
         with pytest.raises(KilledError):
-            trained(name, objective, path, killed_at)
-        resumed = trained(name, objective, path)
+            trained(name, objective, processes, path, killed_at)
+        resumed = trained(name, objective, processes, path)
         for one, other in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
             assert torch.equal(one, other)
 

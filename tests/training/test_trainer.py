@@ -95,3 +95,14 @@ def test_a_plateau_is_told_soon_after_the_fall_has_ended():
 @pytest.mark.parametrize("noise", [0.0, 0.1, 0.3])
 def test_a_slow_fall_in_noise_is_no_plateau(noise):
     assert first_plateau(lambda k: 4.0 * math.exp(-k / 200), noise=noise) is None
+
+
+def test_a_module_has_the_learning_rate_that_it_asks_for():
+    """Adam's first step is one of the learning rate, whatever the gradient."""
+    model = torch.nn.Sequential(torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False))
+    model[1].learning_rate_factor = 10.0
+    before = [layer.weight.item() for layer in model]
+    objective = FunctionObjective(lambda _: Loss(3.0 * model[0].weight.sum() + model[1].weight.sum()), model)
+    train(model, [Stage("toy", 1.0, 0.2, objective)], TrainingConfig(max_steps=1))
+    moved = [was - layer.weight.item() for was, layer in zip(before, model, strict=True)]
+    assert moved == pytest.approx([0.01, 0.1], rel=1e-3)  # a twentieth in the first step
