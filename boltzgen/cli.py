@@ -79,9 +79,14 @@ def sample(
     budget: Annotated[
         str | None, typer.Option(help="Time for the whole run, like 90s or 5m; by default from the size.")
     ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Training steps instead of a time: the run then repeats to the bit."),
+    ] = None,
     objective: Annotated[
-        str, typer.Option(help="auto, guided, reverse-kl, mass-covering, annealed, walkers or likelihood.")
-    ] = "auto",
+        str | None,
+        typer.Option(help="auto, guided, reverse-kl, mass-covering, annealed, walkers or likelihood."),
+    ] = None,
     model: Annotated[str, typer.Option(help=f"Generative model: {MODELS}.")] = "flow",
     reference: Annotated[
         Path | None, typer.Option(help="Folder of an ensemble for a model that learns from frames.")
@@ -90,6 +95,12 @@ def sample(
         str, typer.Option(help="auto or off: better poor samples of a flow in the time that is left.")
     ] = "auto",
     release_constraints: ReleaseConstraints = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Any other setting of config.toml, like frames.ladders=64."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be sampled, and about how long it takes.")
     ] = False,
@@ -99,25 +110,25 @@ def sample(
 ) -> None:
     """Train a model on the molecule's energy, sample it, weigh the samples, report."""
     with ProgressLine(Console(stderr=True), STARTED) as line:
-        from boltzgen.settings import validated
-        from boltzgen.workflows.config import SampleConfig, training_config
+        from boltzgen.workflows.config import assignment, sample_config
 
-        config = validated(
-            SampleConfig,
-            molecule=molecule,
-            n_samples=samples,
-            temperature=temperature,
-            forcefield=forcefield,
-            solvent=solvent,
-            device=device,
-            seed=seed,
-            budget_seconds=None if budget is None else parse_duration(budget),
-            model=model,
-            reference=reference,
-            release_constraints=release_constraints,
-            training=training_config(objective),
-            refine=refine,
-        )
+        given = {
+            "molecule": molecule,
+            "n": samples,
+            "temperature": temperature,
+            "forcefield": forcefield,
+            "solvent": solvent,
+            "device": device,
+            "seed": seed,
+            "budget": None if budget is None else parse_duration(budget),
+            "max_steps": steps,
+            "model": model,
+            "reference": reference,
+            "release_constraints": release_constraints,
+            "objective": objective,
+            "refine": refine,
+        }
+        config = sample_config(given | dict(assignment(text) for text in settings or ()))
         if dry_run:
             from boltzgen.workflows.plan import plan
 

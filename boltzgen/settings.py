@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -12,7 +14,13 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 def validated(schema: type[Schema], **settings: Any) -> Schema:
-    """``schema`` with ``settings``. Raises InputError that names the first setting that cannot be used."""
+    """``schema`` with ``settings``.
+
+    Raises
+    ------
+    InputError
+        Naming the first setting that cannot be used; for one that is not known, the nearest that is.
+    """
     try:
         return schema.model_validate(settings)
     except ValidationError as error:
@@ -21,4 +29,25 @@ def validated(schema: type[Schema], **settings: Any) -> Schema:
         if isinstance(own, InputError):
             raise own from error
         place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"'{place}' cannot be {first['input']!r}: {first['msg']}.") from error
+        reason = first["msg"]
+        if first["type"] == "extra_forbidden":
+            reason = f"there is no such setting{nearest(str(first['loc'][-1]), _names(schema, first['loc']))}"
+        raise InputError(
+            f"'{place}' cannot be {first['input']!r}: {reason}{'' if reason.endswith('?') else '.'}"
+        ) from error
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence that offers the one of ``known`` that is most like ``name``; "" if none is."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{found[0]}'?" if found else ""
+
+
+def _names(schema: type[BaseModel], place: Sequence[str | int]) -> list[str]:
+    """The settings that the schema at ``place``, within ``schema``, knows."""
+    for part in place[:-1]:
+        inner = schema.model_fields[str(part)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        schema = inner
+    return list(schema.model_fields)

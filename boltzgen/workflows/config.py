@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from boltzgen.errors import InputError
 from boltzgen.sampling.frames import FramesConfig
-from boltzgen.settings import validated
-from boltzgen.training.config import ObjectiveName, TrainingConfig
+from boltzgen.settings import nearest, validated
+from boltzgen.training.config import TrainingConfig
 from boltzgen.training.families import family, require_objective
+
+SHORT_NAMES = {
+    "n": "n_samples",
+    "budget": "budget_seconds",
+    "objective": "training.objective",
+    "max_steps": "training.max_steps",
+}
+"""Settings as Python's ``sample`` and the command line call them, and where ``SampleConfig`` has them."""
 
 
 class SampleConfig(BaseModel):
@@ -86,12 +95,49 @@ def read_config(path: str | Path) -> SampleConfig:
     return validated(SampleConfig, **settings)
 
 
-def training_config(objective: str) -> TrainingConfig:
-    """The default settings of an objective by name. Raises InputError for a name unknown."""
-    names = get_args(ObjectiveName)
-    if objective not in names:
-        raise InputError(f"Objective '{objective}' is not known; give one of {', '.join(names)}.")
-    return validated(TrainingConfig, objective=objective)
+def sample_config(settings: Mapping[str, Any]) -> SampleConfig:
+    """The run that ``settings`` describe, as Python, the command line and ``--set`` give them.
+
+    Names are those of ``SampleConfig``, with a dot before settings within settings
+    (``training.batch_size``), or the short ones of ``SHORT_NAMES``. A setting that is None is left at its
+    default, and of two for one setting the later counts.
+
+    Raises
+    ------
+    InputError
+        For a setting that is not known or cannot be used.
+    """
+    nested: dict[str, Any] = {}
+    # Whole tables come first, so that single settings go into them.
+    for name, value in sorted(
+        settings.items(), key=lambda item: SHORT_NAMES.get(item[0], item[0]).count(".")
+    ):
+        if value is None:
+            continue
+        *tables, last = SHORT_NAMES.get(name, name).split(".")
+        inner = nested
+        for table in tables:
+            inner = inner.setdefault(table, {})
+            if not isinstance(inner, dict):
+                raise InputError(f"'{name}' cannot be set: '{table}' is no table of settings.")
+        if not tables and last not in SampleConfig.model_fields:
+            known = [*SampleConfig.model_fields, *SHORT_NAMES]
+            raise InputError(f"'{name}' cannot be {value!r}: there is no such setting" + nearest(name, known))
+        if isinstance(value, BaseModel):
+            value = value.model_dump(exclude_unset=True)
+        inner[last] = dict(value) if isinstance(value, Mapping) else value
+    return validated(SampleConfig, **nested)
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """Name and value of ``NAME=VALUE``; the value as TOML has it, or else the text as it is."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise InputError(f"'{text}' sets nothing; write NAME=VALUE, like training.batch_size=256.")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name.strip(), value.strip()
 
 
 def require_sane(config: SampleConfig) -> None:

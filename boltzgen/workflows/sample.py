@@ -17,7 +17,6 @@ from boltzgen.objectives.walkers import Walkers
 from boltzgen.problem import Problem
 from boltzgen.progress import Report, StageProgress, Stopwatch, silent
 from boltzgen.sampling.frames import thermal_dynamics
-from boltzgen.settings import validated
 from boltzgen.systems import MolecularSystem, load_system
 from boltzgen.training.checkpoint import Checkpoints, fingerprint
 from boltzgen.training.data import TrainingData
@@ -25,7 +24,7 @@ from boltzgen.training.families import family, untrained_model
 from boltzgen.training.held_out import held_out_measure
 from boltzgen.training.model_file import save_model
 from boltzgen.training.trainer import Progress, TrainingResult, train
-from boltzgen.workflows.config import SampleConfig, config_toml, require_sane, whole_budget
+from boltzgen.workflows.config import SampleConfig, config_toml, require_sane, sample_config, whole_budget
 from boltzgen.workflows.diagnostics import diagnose
 from boltzgen.workflows.given_reference import load_reference, reference_positions
 from boltzgen.workflows.hot_frames import HOT, hot_frames
@@ -49,43 +48,79 @@ def sample(
     *,
     forcefield: str | None = None,
     solvent: str | None = None,
+    release_constraints: bool = False,
     seed: int = 0,
     budget: float | None = None,
+    max_steps: int | None = None,
     device: str = "auto",
     model: str = "flow",
     model_settings: Mapping[str, Any] | None = None,
+    objective: str | None = None,
     reference: str | Path | None = None,
     refine: str = "auto",
     out: str | Path | None = None,
+    resume: bool = False,
     report: Report = silent,
+    **settings: Any,
 ) -> Ensemble:
-    """Boltzmann-weighted conformations of ``molecule`` (a SMILES, a file or a named system).
+    """Boltzmann-weighted conformations of ``molecule``.
 
-    ``temperature`` in K, ``budget`` in wall seconds for the whole run (by default chosen by molecule size).
-    ``forcefield`` and ``solvent`` default to MMFF94 in vacuum, for peptides and named systems to their own.
-    ``model`` is a family by name (``training/families.py``), ``model_settings`` are of its schema; a model
-    that learns from frames is given those of the folder ``reference``, or else of the run's own replica
-    exchange. ``refine``: "auto" betters a flow's samples in what is left of the budget where less than half
-    of them are effective; "off" leaves them as the model makes them.
-    With ``out`` the run's files are written to that folder. Raises InputError on bad input. A run that did
-    not converge says so in ``ensemble.metadata["converged"]`` and ``["warnings"]``.
+    Parameters
+    ----------
+    molecule
+        A SMILES, a file, a peptide sequence or a named system.
+    n
+        Conformations to generate.
+    temperature
+        K.
+    forcefield, solvent
+        By default MMFF94 in vacuum; for peptides and named systems their own.
+    release_constraints
+        Whether the bond constraints of a system.xml are dropped.
+    seed
+        Of all random numbers.
+    budget
+        Wall seconds for the whole run, by default chosen by the size of the molecule.
+    max_steps
+        Training steps instead of a time for training: the run then repeats to the bit.
+    device
+        "auto", "cpu" or "cuda".
+    model, model_settings
+        A family by name (see ``training/families.py``) and settings of its schema.
+    objective
+        Of training; by default the model's own.
+    reference
+        Folder of an ensemble for a model that learns from frames, by default the run's own replica exchange.
+    refine
+        "auto" betters a flow's samples in what is left of the budget where less than half of them are
+        effective; "off" leaves them as the model makes them.
+    out
+        Folder for the run's files.
+    resume
+        Whether a run that was cut short in ``out`` goes on.
+    report
+        Is told of the progress.
+    **settings
+        Any other setting of ``SampleConfig``, like ``frames={"ladders": 64}``, ``refine_share=0.8`` or
+        ``training={"batch_size": 256}``.
+
+    Returns
+    -------
+    Ensemble
+        One that did not converge says so in ``metadata["converged"]`` and ``metadata["warnings"]``.
+
+    Raises
+    ------
+    InputError
+        For input that cannot be used, in one sentence.
     """
-    config = validated(
-        SampleConfig,
-        molecule=molecule,
-        n_samples=n,
-        temperature=temperature,
-        forcefield=forcefield,
-        solvent=solvent,
-        seed=seed,
-        budget_seconds=budget,
-        device=device,
-        model=model,
-        model_settings=dict(model_settings or {}),
-        reference=reference,
-        refine=refine,
-    )
-    return run_sample(config, out, report)
+    given = {
+        "molecule": molecule, "n": n, "temperature": temperature, "forcefield": forcefield,
+        "solvent": solvent, "release_constraints": release_constraints, "seed": seed, "budget": budget,
+        "max_steps": max_steps, "device": device, "model": model, "model_settings": model_settings,
+        "objective": objective, "reference": reference, "refine": refine,
+    }  # fmt: skip
+    return run_sample(sample_config(given | settings), out, report, resume=resume)
 
 
 def run_sample(

@@ -1,10 +1,23 @@
 """A run's TOML file describes the same run again; what it cannot hold is named."""
 
-import pytest
+import json
 
+import pytest
+import tomli_w
+from typer.testing import CliRunner
+
+import boltzgen
+from boltzgen import cli
 from boltzgen.errors import InputError
 from boltzgen.training.config import TrainingConfig
-from boltzgen.workflows.config import SampleConfig, config_toml, default_budget, read_config
+from boltzgen.workflows.config import (
+    SampleConfig,
+    assignment,
+    config_toml,
+    default_budget,
+    read_config,
+    sample_config,
+)
 
 
 def test_what_is_written_is_what_is_read(tmp_path):
@@ -52,3 +65,76 @@ def test_default_budgets_grow_with_the_molecule():
     assert budgets[1] <= 60
     assert budgets[2] <= 300
     assert budgets[3] <= 480
+
+
+def described(monkeypatch, arguments):
+    """The run that the command line ``arguments`` describe."""
+    seen = []
+    monkeypatch.setattr(cli, "_run", lambda config, *a: seen.append(config))
+    monkeypatch.setattr(cli, "_finish", lambda *a: None)
+    result = CliRunner().invoke(cli.app, arguments)
+    return seen[0] if seen else result
+
+
+def python(monkeypatch, *arguments, **settings):
+    """The run that ``boltzgen.sample`` makes of its arguments."""
+    seen = []
+    monkeypatch.setattr("boltzgen.workflows.sample.run_sample", lambda config, *a, **k: seen.append(config))
+    boltzgen.sample(*arguments, **settings)
+    return seen[0]
+
+
+EVERYTHING = {
+    "molecule": "CCO", "n_samples": 7, "temperature": 310.0, "forcefield": "mmff94s", "solvent": "obc2",
+    "release_constraints": True, "seed": 4, "budget_seconds": 90.0, "device": "cpu", "refine": "off",
+    "reference": "somewhere", "model": "vae", "refine_share": 0.6,
+    "model_settings": {"latent_dim": 3}, "frames": {"ladders": 8}, "training": {"max_steps": 5, "objective": "auto"},
+}  # fmt: skip
+
+
+def test_command_line_toml_and_python_describe_the_same_run(monkeypatch, tmp_path):
+    (tmp_path / "config.toml").write_text(tomli_w.dumps(EVERYTHING))
+    from_file = read_config(tmp_path / "config.toml")
+    from_python = python(
+        monkeypatch, "CCO", 7, 310.0, forcefield="mmff94s", solvent="obc2", release_constraints=True, seed=4,
+        budget=90.0, device="cpu", refine="off", reference="somewhere", model="vae", refine_share=0.6,
+        model_settings={"latent_dim": 3}, frames={"ladders": 8}, max_steps=5, objective="auto",
+    )  # fmt: skip
+    text = (
+        "sample CCO -n 7 -T 310 --forcefield mmff94s --solvent obc2 --release-constraints --seed 4"
+        " --budget 90s --device cpu --refine off --reference somewhere --model vae --set refine_share=0.6"
+        " --set model_settings.latent_dim=3 --set frames.ladders=8 --steps 5 --objective auto"
+    )
+    assert from_file == from_python == described(monkeypatch, text.split())
+
+
+@pytest.mark.parametrize("name", SampleConfig.model_fields)
+def test_every_setting_is_reached_from_all_three(monkeypatch, tmp_path, name):
+    """One setting at a time, by its own name: keyword, --set, and key of a file."""
+    value = EVERYTHING[name]
+    needed = {"molecule": "CCO"} | ({"model": "vae"} if name == "model_settings" else {}) | {name: value}
+    (tmp_path / "config.toml").write_text(tomli_w.dumps(needed))
+    from_file = read_config(tmp_path / "config.toml")
+    assert getattr(from_file, name) != getattr(SampleConfig(molecule="O"), name)
+    assert python(monkeypatch, **needed) == from_file
+    arguments = ["sample", "CCO"]
+    for key, one in needed.items():
+        inner = {f"{key}.{k}": v for k, v in one.items()} if isinstance(one, dict) else {key: one}
+        for path, v in inner.items():
+            arguments += ["--set", f"{path}={json.dumps(v)}"]
+    assert described(monkeypatch, arguments) == from_file
+
+
+def test_unknown_settings_are_refused_with_the_nearest_name(monkeypatch, tmp_path):
+    (tmp_path / "config.toml").write_text('molecule = "CCO"\n[training]\nbach_size = 3')
+    with pytest.raises(InputError, match=r"'training\.bach_size' .* did you mean 'batch_size'\?"):
+        read_config(tmp_path / "config.toml")
+    with pytest.raises(InputError, match=r"'bugdet' cannot be 3: .* did you mean 'budget'\?"):
+        boltzgen.sample("CCO", bugdet=3)
+    with pytest.raises(InputError, match=r"'model_settings' is no table|'hiden'"):
+        sample_config({"molecule": "CCO", "model": "vae", "model_settings.hiden": 3})
+    with pytest.raises(InputError, match=r"write NAME=VALUE"):
+        assignment("training.batch_size")
+    result = described(monkeypatch, ["sample", "CCO", "--bugdet", "3s"])
+    assert result.exit_code == 2
+    assert "--budget" in result.output
