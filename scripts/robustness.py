@@ -28,17 +28,13 @@ Exit code 1 where anything is WRONG, FAULT or TIME.
 
 import argparse
 import json
-import multiprocessing
-import os
 import sys
 import tempfile
-import time
-import traceback
 from collections import Counter
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from benchmarks.harness import origin, read_molecules
+from jobs import run_jobs, write_json
 from written_molecules import wrong_arrays, wrong_conformers
 
 LIST = Path(__file__).parents[1] / "data" / "robustness" / "molecules.smi"
@@ -47,7 +43,6 @@ SECONDS = 120.0  # for one molecule on one core
 BUDGET = 20.0
 REFUSED_CLASS = "nonsense"
 GOOD = ("sampled", "refused")
-PRELOADED = ["boltzgen.workflows.sample", "benchmarks.harness", "matplotlib.pyplot", "mdtraj"]
 
 
 def main() -> None:
@@ -63,14 +58,21 @@ def main() -> None:
     rows = earlier_rows(arguments.json, arguments.retry)
     pending = [(name, smiles) for name, smiles in listed if rows.get(name, {}).get("smiles") != smiles]
 
-    def keep(row: dict) -> None:
-        rows[row["name"]] = row
-        line = f"{row['outcome']:8s} {row['seconds']:6.1f} s  {row['name']:40s} {row['smiles']}"
+    def keep(name: str, row: dict) -> None:
+        if fault := row.pop("fault", None):
+            row |= {"outcome": "TIME" if fault.startswith("not ready") else "FAULT", "why": fault}
+        row = {"name": name, "smiles": smiles_of[name], **row}
+        rows[name] = row
+        line = f"{row['outcome']:8s} {row['seconds']:6.1f} s  {name:40s} {row['smiles']}"
         print(line + (f"\n         {row['why']}" if row["why"] else ""), flush=True)
         if arguments.json:
-            write(arguments.json, [rows[name] for name, _ in listed if name in rows])
+            ordered = [rows[name] for name, _ in listed if name in rows]
+            outcomes = Counter(row["outcome"] for row in ordered)
+            write_json(arguments.json, {"summary": outcomes, **origin(), "rows": ordered})
 
-    run_all(pending, arguments.workers, arguments.seconds, keep)
+    smiles_of = dict(listed)
+    jobs = [(name, (name, smiles)) for name, smiles in pending]
+    run_jobs(outcome, jobs, arguments.workers, arguments.seconds, keep)
     done = [rows[name] for name, _ in listed]
     print_table(done)
     if any(row["outcome"] not in GOOD for row in done):
@@ -85,71 +87,22 @@ def earlier_rows(path: Path | None, retry: bool) -> dict[str, dict]:
     return {row["name"]: row for row in rows if not retry or row["outcome"] in GOOD}
 
 
-def write(path: Path, rows: list[dict]) -> None:
-    """All rows so far with the machine that made them; whole or not at all."""
-    outcomes = Counter(row["outcome"] for row in rows)
-    partial = path.with_name(f".{path.name}")
-    partial.write_text(json.dumps({"summary": outcomes, **origin(), "rows": rows}, indent=1))
-    partial.replace(path)
-
-
-def run_all(pending: list[tuple[str, str]], workers: int, seconds: float, keep) -> None:
-    """Every molecule in a process of its own, ``workers`` at a time; ``keep`` is given each row."""
-    context = multiprocessing.get_context("forkserver")  # imports once, runs nothing before it forks
-    context.set_forkserver_preload(PRELOADED)
-    queue, running = list(reversed(pending)), {}
-    while queue or running:
-        while queue and len(running) < workers:
-            name, smiles = queue.pop()
-            ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=child, args=(name, smiles, theirs), daemon=True)
-            process.start()
-            theirs.close()
-            running[ours] = (process, name, smiles, time.monotonic())
-        ready = wait(list(running), timeout=0.5)
-        for connection, (process, name, smiles, began) in list(running.items()):
-            took = time.monotonic() - began
-            if connection in ready:
-                try:
-                    row = connection.recv()
-                except EOFError:
-                    process.join()
-                    row = {"outcome": "FAULT", "why": f"the process ended with code {process.exitcode}"}
-            elif took > seconds:
-                row = {"outcome": "TIME", "why": f"not ready after {seconds:g} s"}
-            else:
-                continue
-            process.kill()
-            process.join()
-            connection.close()
-            del running[connection]
-            keep({"name": name, "smiles": smiles, "seconds": round(took, 2), **row})
-
-
-def child(name: str, smiles: str, connection: Connection) -> None:
-    """Sends the outcome of one molecule."""
+def outcome(name: str, smiles: str) -> dict:
+    """What became of one molecule."""
     from boltzgen.errors import InputError, NotConvergedError
 
-    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "printed").open("w+") as printed:
-        os.dup2(printed.fileno(), 1)  # what libraries print is none of a person's business
-        os.dup2(printed.fileno(), 2)
+    with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         try:
             sample(smiles, out)
             row = {"outcome": "sampled", **checked(smiles, out)}
-            if row["why"]:
-                row["outcome"] = "WRONG"
-            elif is_nonsense(name):
-                row |= {"outcome": "WRONG", "why": "sampled, and should have been refused"}
         except (InputError, NotConvergedError) as error:
             row = {"outcome": "refused", "why": str(error)}
             if "\n" in str(error).strip():
                 row = {"outcome": "WRONG", "why": f"refused in more than one sentence: {error}"}
-        except Exception:
-            row = {"outcome": "FAULT", "why": traceback.format_exc()[-2000:]}
-        printed.seek(0)
-        row["printed"] = printed.read(200)
-    connection.send(row)
+    if row["outcome"] == "sampled" and (row["why"] or is_nonsense(name)):
+        row |= {"outcome": "WRONG", "why": row["why"] or "sampled, and should have been refused"}
+    return row
 
 
 def is_nonsense(name: str) -> bool:
@@ -158,12 +111,9 @@ def is_nonsense(name: str) -> bool:
 
 def sample(smiles: str, out: Path) -> None:
     """The whole recipe with tiny dynamics and a model that has seen one step."""
-    import torch
-
     from boltzgen.workflows.config import SampleConfig
     from boltzgen.workflows.sample import run_sample
 
-    torch.set_num_threads(1)
     config = SampleConfig.model_validate(
         {
             "molecule": smiles,
