@@ -255,8 +255,8 @@ def first_energy() -> dict[str, float]:
 def memory(atoms: int = 200) -> dict[str, float]:
     """Kibibytes a configuration of atoms with charges in OBC2, compiled and not; 2.3 of them are the result.
 
-    Read from /proc: Linux only. The batch is so large that memory left over from the imports does not hide what
-    it needs.
+    Read from /proc: Linux only. The batch is so large that memory left over from the imports does not hide
+    what it needs.
     """
     found: dict[str, float] = {"n_atoms": atoms}
     for name, compiled, batch in (("compiled", True, 16 * BATCH), ("uncompiled", False, BATCH)):
