@@ -18,8 +18,8 @@ from boltzgen.units import KJ_PER_KCAL
 if TYPE_CHECKING:
     from boltzgen.evaluation.conformer_energies import ConformerEnergies
     from boltzgen.progress import StageProgress
+    from boltzgen.records.plan import Plan
     from boltzgen.systems import SystemDescription
-    from boltzgen.workflows.plan import Plan
 
 
 class ProgressLine:

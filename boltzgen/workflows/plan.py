@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from rdkit import Chem
 
 from boltzgen.coordinates.description import Feature, coverage_warnings, describe
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.progress import Stopwatch
+from boltzgen.records.plan import Plan, PlannedFeature
 from boltzgen.training.families import untrained_model
 from boltzgen.workflows.config import SampleConfig, require_sane, whole_budget
 from boltzgen.workflows.preparation import prepare, select_device
@@ -18,34 +18,6 @@ BOND_MARKS = {
     Chem.BondType.TRIPLE: "#",
     Chem.BondType.AROMATIC: ":",
 }
-
-
-class PlannedFeature(BaseModel):
-    """A feature of the coordinates: its kind, its atoms as a person reads them, and its multiplicity."""
-
-    model_config = ConfigDict(frozen=True)
-
-    kind: str
-    where: str
-    count: int
-
-
-class Plan(BaseModel):
-    """Size of the problem, everything that is sampled or kept, and the time a run would take."""
-
-    model_config = ConfigDict(frozen=True)
-
-    molecule: str
-    n_atoms: int
-    degrees_of_freedom: int
-    forcefield: str
-    solvent: str
-    n_soft_torsions: int
-    symmetry_multiplicity: int
-    features: list[PlannedFeature]
-    n_parameters: int
-    budget_seconds: float
-    warnings: list[str]
 
 
 def plan(config: SampleConfig, watch: Stopwatch | None = None) -> Plan:
