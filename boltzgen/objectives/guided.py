@@ -8,8 +8,10 @@ Two terms guide it: the stiff coordinates are trained at torsions of frames of a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from boltzgen.energies.target import BoltzmannTarget
@@ -22,6 +24,12 @@ from boltzgen.objectives.frames import random_rows
 from boltzgen.objectives.objective import Loss, Objective
 from boltzgen.objectives.outliers import Outliers
 from boltzgen.objectives.reverse_kl import reverse_kl
+
+if TYPE_CHECKING:
+    from boltzgen.coordinates.base import StiffBase
+
+LEAST_SURPRISE, SURPRISE_PER_COORDINATE = 20.0, 1.0  # nats
+CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,26 @@ class ConformerFrames:
     reduced_energies: Tensor
     log_det: Tensor
     torsions: Tensor
+
+    def where(self, kept: Tensor) -> ConformerFrames:
+        """The frames ``kept`` (bool [n]) alone; torsions of all temperatures stay."""
+        frames = Internal(*(part[kept] for part in self.frames))
+        return ConformerFrames(frames, self.reduced_energies[kept], self.log_det[kept], self.torsions)
+
+
+@torch.no_grad()
+def covered(base: StiffBase, stiff: Float[Tensor, "frames stiff"]) -> Tensor:
+    """Which frames lie where the base density of the stiff coordinates has any weight, bool [frames].
+
+    A large ring has more basins than the base has Gaussians. Frames hundreds of nats away from all of them
+    would own every gradient: the layers stretch to reach these, and carry the model's own samples away. They
+    are those more than 20 nats, and a nat for each coordinate, above the lowest twentieth.
+    """
+    if not len(stiff):
+        return torch.zeros(0, dtype=torch.bool, device=stiff.device)
+    surprise = torch.cat([-base.log_prob(part) for part in stiff.split(CHUNK)])
+    usual = surprise.sort().values[len(surprise) // 20]
+    return surprise <= usual + LEAST_SURPRISE + SURPRISE_PER_COORDINATE * stiff.shape[1]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from boltzgen.errors import InputError
@@ -12,7 +13,7 @@ from boltzgen.models.model import Internal
 from boltzgen.objectives.bootstrap import Bootstrap
 from boltzgen.objectives.cooling import Cooling
 from boltzgen.objectives.frames import FrameLoss, FrameObjective
-from boltzgen.objectives.guided import Guidance, GuidedReverseKL
+from boltzgen.objectives.guided import Guidance, GuidedReverseKL, covered
 from boltzgen.objectives.likelihood import Likelihood
 from boltzgen.objectives.mass_covering import MassCovering
 from boltzgen.objectives.objective import Objective
@@ -39,6 +40,9 @@ def flow_stages(model: FlowModel, data: TrainingData, config: TrainingConfig) ->
     name = config.objective
     if name == "auto":
         name = "guided" if data.conformers is not None else "reverse-kl"
+    if data.conformers is not None:
+        kept = covered(model.coordinates.base, data.conformers.frames.stiff)
+        data = replace(data, conformers=data.conformers.where(kept))
     warm_up, main = [], OBJECTIVES[name](model, data, config)
     start = data.frames if data.conformers is None else data.conformers.frames
     if start is not None and config.warmup_share > 0 and name != "likelihood":

@@ -4,10 +4,12 @@ import math
 
 import torch
 
+from boltzgen.coordinates.base import StiffBase
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Internal
 from boltzgen.objectives.conditional import conditional_reverse_kl
 from boltzgen.objectives.dispersion import log_dispersion, usual_level
+from boltzgen.objectives.guided import covered
 from boltzgen.objectives.outliers import Outliers
 from tests.models.toy_coordinates import TorusAndGaussian
 from tests.objectives.test_reverse_kl import flow, gradient
@@ -106,3 +108,17 @@ def test_dispersion_is_half_the_mean_square_deviation_within_its_bound():
 def test_clashes_are_left_out_of_the_level():
     actions = torch.cat([torch.full((98,), -3.0), torch.tensor([1e6, torch.nan])])
     assert float(usual_level(actions)) == -3.0
+
+
+def test_frames_that_no_gaussian_of_the_base_covers_are_told_apart():
+    """Normal frames are all kept, in few dimensions and in many; those fifteen deviations off are not."""
+    for n_stiff in (1, 3, 100):
+        base = StiffBase(n_stiff)
+        usual = base.sample(5000, torch.Generator().manual_seed(n_stiff))
+        assert bool(covered(base, usual).all())
+        far = usual[:2000].clone()
+        far[:, 0] += 15.0 + 0.1 * n_stiff
+        kept = covered(base, torch.cat([usual, far]))
+        assert bool(kept[:5000].all())
+        assert not bool(kept[5000:].any())
+    assert len(covered(base, usual[:0])) == 0
