@@ -29,18 +29,16 @@ def validated(schema: type[Schema], **settings: Any) -> Schema:
         if isinstance(own, InputError):
             raise own from error
         place = ".".join(str(part) for part in first["loc"])
-        reason = first["msg"]
+        reason = first["msg"] + "."
         if first["type"] == "extra_forbidden":
-            reason = f"there is no such setting{nearest(str(first['loc'][-1]), _names(schema, first['loc']))}"
-        raise InputError(
-            f"'{place}' cannot be {first['input']!r}: {reason}{'' if reason.endswith('?') else '.'}"
-        ) from error
+            reason = no_such_setting(str(first["loc"][-1]), _names(schema, first["loc"]))
+        raise InputError(f"'{place}' cannot be {first['input']!r}: {reason}") from error
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence that offers the one of ``known`` that is most like ``name``; "" if none is."""
+def no_such_setting(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence that offers the one of ``known`` that is most like ``name``, if one is."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{found[0]}'?" if found else ""
+    return f"there is no such setting; did you mean '{found[0]}'?" if found else "there is no such setting."
 
 
 def _names(schema: type[BaseModel], place: Sequence[str | int]) -> list[str]:

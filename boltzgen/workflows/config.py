@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from boltzgen.errors import InputError
 from boltzgen.sampling.frames import FramesConfig
-from boltzgen.settings import nearest, validated
+from boltzgen.settings import no_such_setting, validated
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.families import family, require_objective
 
@@ -109,9 +109,8 @@ def sample_config(settings: Mapping[str, Any]) -> SampleConfig:
     """
     nested: dict[str, Any] = {}
     # Whole tables come first, so that single settings go into them.
-    for name, value in sorted(
-        settings.items(), key=lambda item: SHORT_NAMES.get(item[0], item[0]).count(".")
-    ):
+    for name in sorted(settings, key=lambda name: SHORT_NAMES.get(name, name).count(".")):
+        value = settings[name]
         if value is None:
             continue
         *tables, last = SHORT_NAMES.get(name, name).split(".")
@@ -122,7 +121,7 @@ def sample_config(settings: Mapping[str, Any]) -> SampleConfig:
                 raise InputError(f"'{name}' cannot be set: '{table}' is no table of settings.")
         if not tables and last not in SampleConfig.model_fields:
             known = [*SampleConfig.model_fields, *SHORT_NAMES]
-            raise InputError(f"'{name}' cannot be {value!r}: there is no such setting" + nearest(name, known))
+            raise InputError(f"'{name}' cannot be {value!r}: {no_such_setting(name, known)}")
         if isinstance(value, BaseModel):
             value = value.model_dump(exclude_unset=True)
         inner[last] = dict(value) if isinstance(value, Mapping) else value

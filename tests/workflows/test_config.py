@@ -88,7 +88,8 @@ EVERYTHING = {
     "molecule": "CCO", "n_samples": 7, "temperature": 310.0, "forcefield": "mmff94s", "solvent": "obc2",
     "release_constraints": True, "seed": 4, "budget_seconds": 90.0, "device": "cpu", "refine": "off",
     "reference": "somewhere", "model": "vae", "refine_share": 0.6,
-    "model_settings": {"latent_dim": 3}, "frames": {"ladders": 8}, "training": {"max_steps": 5, "objective": "auto"},
+    "model_settings": {"latent_dim": 3}, "frames": {"ladders": 8},
+    "training": {"max_steps": 5, "objective": "auto"},
 }  # fmt: skip
 
 
