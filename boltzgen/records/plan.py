@@ -26,4 +26,6 @@ class Plan(Record):
     features: list[PlannedFeature]
     n_parameters: int
     budget_seconds: float
+    least_seconds: float
+    most_seconds: float
     warnings: list[str]

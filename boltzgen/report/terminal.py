@@ -108,7 +108,7 @@ def print_plan(console: Console, plan: Plan) -> None:
         ("degrees of freedom", f"{plan.degrees_of_freedom}, of which {plan.n_soft_torsions} soft torsions"),
         ("equivalent labellings", f"{plan.symmetry_multiplicity}, folded into one"),
         ("parameters of the model", f"{plan.n_parameters:,}"),
-        ("time", f"about {plan.budget_seconds:.0f} s"),
+        ("time", f"{plan.least_seconds:.0f} to {plan.most_seconds:.0f} s"),
     ):
         table.add_row(name, escape(value))
     console.print(table)

@@ -7,6 +7,7 @@ carry the noise of a short run: no result is taken from them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from boltzgen.energies.target import BoltzmannTarget
+from boltzgen.progress import Spent, untimed
 from boltzgen.sampling.dynamics import Langevin
 from boltzgen.sampling.tempering import ReplicaExchange, temperature_ladder
 from boltzgen.sampling.turns import BondTurns
@@ -24,6 +26,7 @@ from boltzgen.sampling.turns import BondTurns
 HYDROGEN_MASS = 4.0  # dalton: masses do not enter the configurational density, and this allows 2 fs steps
 SETTLING_SHARE = 0.2
 TEMPERED_PARTS = 8
+LEAST_ROUNDS = 4  # that leave frames, however late it is
 
 
 class FramesConfig(BaseModel):
@@ -87,11 +90,12 @@ def thermal_frames(
     config: FramesConfig,
     generator: torch.Generator,
     turns: BondTurns | None = None,
+    spent: Spent = untimed,
 ) -> ThermalFrames:
     """Frames from ladders whose walkers start at ``starts`` (nm, used in turn), in the order of time.
 
     ``turns`` help them over the barriers of single bonds. The first fifth of the run settles and leaves no
-    frames.
+    frames. The run is shorter than ``config`` asks for where ``spent`` says that its time is over.
     """
     coldest = target.temperature
     temperatures = temperature_ladder(coldest, config.hot_factor * coldest, target.n_atoms)
@@ -99,13 +103,24 @@ def thermal_frames(
     exchange = ReplicaExchange(dynamics, temperatures, config.ladders, config.steps_per_frame, turns)
     rounds = max(int(config.picoseconds / config.time_step / config.steps_per_frame), 5)
     settling = max(int(SETTLING_SHARE * rounds), 1)
-    state, settled = exchange.run(exchange.init(starts, generator), settling, generator, frame_every=settling)
-    cold, tempered, replaced = [], [], settled.replaced
-    for part in torch.arange(rounds - settling).chunk(TEMPERED_PARTS):
-        state, run = exchange.run(state, len(part), generator)
-        cold.append(run.positions)
-        tempered.append(state.dynamics.public_positions)
+    state, replaced = exchange.init(starts, generator), 0
+    for index in range(settling):
+        if index and spent() >= SETTLING_SHARE:
+            break
+        state, run = exchange.run(state, 1, generator)
         replaced += run.replaced
+    cold, tempered = [], []
+    left = rounds - settling
+    part = math.ceil(left / TEMPERED_PARTS)
+    for index in range(left):
+        if index >= LEAST_ROUNDS and spent() >= 1.0:
+            break
+        state, run = exchange.run(state, 1, generator)
+        cold.append(run.positions)
+        replaced += run.replaced
+        if (index + 1) % part == 0 or index + 1 == left:
+            tempered.append(state.dynamics.public_positions)
+    tempered = tempered or [state.dynamics.public_positions]
     positions = torch.cat(cold)
     ladders = torch.arange(config.ladders, device=starts.device).repeat(len(positions))
     return ThermalFrames(positions.flatten(0, 1), ladders, replaced, len(positions), torch.cat(tempered))
@@ -116,11 +131,20 @@ def local_frames(
     starts: Float[Tensor, "walkers atoms 3"],
     config: FramesConfig,
     generator: torch.Generator,
+    spent: Spent = untimed,
 ) -> tuple[Float[Tensor, "frames atoms 3"], int]:
     """Frames (nm) of walkers that go on from ``starts``, and how many of them had to be replaced.
 
-    They hardly leave the basins they start in: the share of a basin is that of its starts.
+    They hardly leave the basins they start in: the share of a basin is that of its starts. There are fewer
+    frames where ``spent`` says that the time is over.
     """
     steps = max(int(config.local_picoseconds / config.time_step), config.steps_per_frame)
-    _, run = dynamics.run(dynamics.init(starts, generator), steps, generator, config.steps_per_frame)
-    return run.positions.flatten(0, 1), run.replaced
+    state, replaced = dynamics.init(starts, generator), 0
+    frames: list[Tensor] = []
+    for _ in range(steps // config.steps_per_frame):
+        if frames and spent() >= 1.0:
+            break
+        state, run = dynamics.run(state, config.steps_per_frame, generator)
+        frames.append(run.positions)
+        replaced += run.replaced
+    return torch.cat(frames).flatten(0, 1), replaced

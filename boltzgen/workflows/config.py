@@ -11,6 +11,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from boltzgen.errors import InputError
+from boltzgen.memory import usable_bytes
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.settings import no_such_setting, validated
 from boltzgen.training.config import TrainingConfig
@@ -23,6 +24,10 @@ SHORT_NAMES = {
     "max_steps": "training.max_steps",
 }
 """Settings as Python's ``sample`` and the command line call them, and where ``SampleConfig`` has them."""
+
+
+SAMPLE_BYTES, ATOM_BYTES = 200, 48  # of a sample while it is drawn, weighed and written: measured
+MEMORY_SHARE = 0.6  # of the machine's, for samples
 
 
 class SampleConfig(BaseModel):
@@ -109,11 +114,12 @@ def sample_config(settings: Mapping[str, Any]) -> SampleConfig:
     """
     nested: dict[str, Any] = {}
     # Whole tables come first, so that single settings go into them.
-    for name in sorted(settings, key=lambda name: SHORT_NAMES.get(name, name).count(".")):
+    whole = {name: SHORT_NAMES.get(name, name) for name in settings}
+    for name in sorted(settings, key=lambda name: whole[name].count(".")):
         value = settings[name]
         if value is None:
             continue
-        *tables, last = SHORT_NAMES.get(name, name).split(".")
+        *tables, last = whole[name].split(".")
         inner = nested
         for table in tables:
             inner = inner.setdefault(table, {})
@@ -137,6 +143,17 @@ def assignment(text: str) -> tuple[str, Any]:
         return name.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return name.strip(), value.strip()
+
+
+def require_room(n_samples: int, n_atoms: int, usable: int | None = None) -> None:
+    """Raises InputError where so many samples do not fit the ``usable`` bytes of memory, by default all."""
+    usable = usable_bytes() if usable is None else usable
+    each = SAMPLE_BYTES + ATOM_BYTES * n_atoms
+    if usable is not None and n_samples * each > MEMORY_SHARE * usable:
+        raise InputError(
+            f"{n_samples} samples of {n_atoms} atoms need about {n_samples * each / 1e9:.3g} GB of memory;"
+            f" give at most {int(MEMORY_SHARE * usable / each)}."
+        )
 
 
 def require_sane(config: SampleConfig) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.evaluation.modes import found_conformers
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.progress import Spent, untimed
 from boltzgen.sampling.frames import FramesConfig, ThermalFrames, local_frames, thermal_dynamics
 
 
@@ -20,11 +21,13 @@ def frames_of_every_conformer(
     frames: ThermalFrames,
     config: FramesConfig,
     generator: torch.Generator,
+    spent: Spent = untimed,
 ) -> Float[Tensor, "frames atoms 3"]:
     """Positions (nm) from dynamics within each conformer of ``frames``, with the molecule's stereo.
 
     A conformer has a share in proportion to the square root of its population: a rare one is seen often
     enough to be learnt, and what short replica exchange has wrong by a factor of four is wrong by two.
+    Dynamics ends where ``spent`` says that its time is over.
     """
     x = frames.positions
     energies = target.reduced_energy(x).cpu().numpy()
@@ -32,6 +35,6 @@ def frames_of_every_conformer(
     weights = torch.from_numpy(1.0 / np.sqrt(np.bincount(conformer)[conformer])).to(x.device)
     starts = x[torch.multinomial(weights, config.walkers, replacement=True, generator=generator)]
     dynamics = thermal_dynamics(target, masses, config.time_step, config.friction)
-    local, _ = local_frames(dynamics, starts, config, generator)
+    local, _ = local_frames(dynamics, starts, config, generator, spent)
     kept = torch.as_tensor(molecule.keeps_stereo(local.cpu().numpy())).to(x.device)
     return local[kept] if bool(kept.any()) else x

@@ -6,13 +6,29 @@ import torch
 from rdkit import Chem
 
 from boltzgen.coordinates.description import Feature, coverage_warnings, describe
+from boltzgen.models.model import Model
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.problem import Problem
 from boltzgen.progress import Stopwatch
 from boltzgen.records.plan import Plan, PlannedFeature
+from boltzgen.sampling.frames import FramesConfig
+from boltzgen.training.config import TrainingConfig
 from boltzgen.training.families import untrained_model
-from boltzgen.workflows.config import SampleConfig, require_sane, whole_budget
-from boltzgen.workflows.preparation import prepare, select_device
+from boltzgen.workflows.config import SampleConfig, require_room, require_sane, whole_budget
+from boltzgen.workflows.preparation import (
+    FRAMES_SHARE,
+    SEED_CONFORMERS,
+    prepare,
+    seconds_of_frames,
+    select_device,
+)
+from boltzgen.workflows.sampling import sample_with_known_density
 
+SKETCH = FramesConfig(ladders=2, picoseconds=0.2, walkers=64, local_picoseconds=0.4)
+SKETCH_SEEDS = 12
+TRIAL_STEPS = 3
+LEAST_TRAINING = 0.2  # of the budget, before a plateau is told
+MOST_OVER_BUDGET = 1.2
 BOND_MARKS = {
     Chem.BondType.DOUBLE: "=",
     Chem.BondType.TRIPLE: "#",
@@ -21,12 +37,20 @@ BOND_MARKS = {
 
 
 def plan(config: SampleConfig, watch: Stopwatch | None = None) -> Plan:
-    """The run that ``config`` describes, prepared (seed conformers, short dynamics) but not trained."""
+    """The run that ``config`` describes, from a few conformers and steps of dynamics that tell what it costs.
+
+    Raises InputError for settings and molecules that the run would refuse as well.
+    """
     require_sane(config)
+    watch = watch or Stopwatch()
+    sketched = config.model_copy(update={"frames": SKETCH, "training": TrainingConfig(max_steps=TRIAL_STEPS)})
     with torch.random.fork_rng(devices=[]):
         generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
-        problem = prepare(config, generator, watch or Stopwatch())
+        problem = prepare(sketched, generator, watch, n_seeds=SKETCH_SEEDS)
+        require_room(config.n_samples, problem.target.n_atoms)
         model = untrained_model(config.model, config.model_settings, problem)
+        with watch.stage("costs"):
+            low, high = _seconds(config, problem, model, generator, watch)
     molecule, coordinates = problem.molecule, problem.coordinates
     return Plan(
         molecule=molecule.smiles,
@@ -39,8 +63,47 @@ def plan(config: SampleConfig, watch: Stopwatch | None = None) -> Plan:
         features=[_planned(molecule, feature) for feature in describe(coordinates)],
         n_parameters=sum(p.numel() for p in model.parameters()),
         budget_seconds=whole_budget(config, molecule.n_atoms),
+        least_seconds=low,
+        most_seconds=high,
         warnings=coverage_warnings(molecule) + problem.symmetry.warnings(molecule),
     )
+
+
+def _seconds(
+    config: SampleConfig, problem: Problem, model: Model, generator: torch.Generator, watch: Stopwatch
+) -> tuple[float, float]:
+    """The least and the most wall seconds that the run may take.
+
+    A run by time ends within a fifth of its budget, or earlier where training reaches a plateau. One of fixed
+    steps takes what dynamics and training take, which some steps of either tell within a factor of two.
+    """
+    starts = problem.frames.thermal.tempered
+    frames = seconds_of_frames(config.frames, problem.target, problem.masses, starts, generator)
+    seeds = watch.seconds["seed conformers"] * SEED_CONFORMERS / SKETCH_SEEDS
+    steps = config.training.max_steps
+    if steps is None:
+        budget = whole_budget(config, problem.target.n_atoms)
+        least = min(seeds + min(frames, FRAMES_SHARE * budget) + LEAST_TRAINING * budget, budget)
+        return least, MOST_OVER_BUDGET * budget + watch.seconds.get("start-up", 0.0)
+    step = _training_step_seconds(config, problem, model, generator, watch)
+    expected = watch.elapsed + seeds + frames + steps * step
+    return 0.5 * expected, 2.0 * expected
+
+
+def _training_step_seconds(
+    config: SampleConfig, problem: Problem, model: Model, generator: torch.Generator, watch: Stopwatch
+) -> float:
+    """Wall seconds of a step of the reverse KL: samples and their energies with gradients."""
+    began = watch.elapsed
+    for step in range(TRIAL_STEPS + 1):
+        if step == 1:
+            began = watch.elapsed  # the first one compiles
+        x, _ = sample_with_known_density(model, config.training.batch_size, generator)
+        u = problem.target.reduced_energy(x).nan_to_num(0.0, 0.0, 0.0).sum()
+        if u.requires_grad:
+            u.backward()
+            model.zero_grad()
+    return (watch.elapsed - began) / TRIAL_STEPS
 
 
 def _planned(molecule: Molecule, feature: Feature) -> PlannedFeature:

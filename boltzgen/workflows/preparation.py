@@ -32,16 +32,19 @@ from boltzgen.workflows.conformer_frames import frames_of_every_conformer
 SEED_CONFORMERS = 64
 SYMMETRY_FRAMES = 64
 TRIAL_STEPS = 4
-FRAMES_SHARE = 0.25  # of the budget
+TRIAL_WALKERS = 512
+MOST_CUT = 4**6
+FRAMES_SHARE, LEAST_FRAMES_SHARE = 0.25, 0.03  # of the budget
+LATE_SHARE, LATE_FRAMES = 0.5, 4096  # coordinates are fitted to fewer frames when so much of it is gone
 
 
-def starting_positions(molecule: Molecule, seed: int) -> Tensor:
+def starting_positions(molecule: Molecule, seed: int, n_seeds: int = SEED_CONFORMERS) -> Tensor:
     """Conformers [n, atoms, 3] in nm where walkers start: embedded ones, and amides and esters turned over.
 
     Embedding makes secondary amides and esters on one side only, and labels prochiral atoms in either order:
     they are put in that of ``label_frame``, which dynamics then keeps.
     """
-    seeds = molecule.seed_conformers(SEED_CONFORMERS, seed=seed)
+    seeds = molecule.seed_conformers(n_seeds, seed=seed)
     turned = molecule.turned_conformers(seeds)
     starts = torch.as_tensor(np.concatenate([seeds, turned])).float()
     return in_label_order(molecule, torch.cat([label_frame(molecule), starts]))[1:].float()
@@ -74,30 +77,22 @@ def affordable_frames(
     masses: Float[Tensor, " atoms"],
     starts: Float[Tensor, "starts atoms 3"],
     generator: torch.Generator,
+    seconds: float | None = None,
 ) -> FramesConfig:
-    """``config.frames``, made smaller where they would take over a quarter of the budget on this machine.
+    """``config.frames``, made smaller where they would take over ``seconds`` on this machine.
 
-    A few steps of the dynamics tell what it costs. Fewer and shorter ladders and walkers share the cut, in
-    steps of four, so that small differences in speed do not change a run. With a fixed number of training
-    steps the frames are as they are.
+    By default these are a quarter of the budget. A few steps of the dynamics tell what it costs. Fewer and
+    shorter ladders and walkers share the cut, in steps of four, so that small differences in speed do not
+    change a run. With a fixed number of training steps the frames are as they are.
     """
     frames = config.frames
     if config.training.max_steps is not None:
         return frames
-    rungs = len(
-        temperature_ladder(config.temperature, frames.hot_factor * config.temperature, target.n_atoms)
-    )
-    walkers = frames.ladders * rungs
-    x = starts[torch.arange(walkers, device=starts.device) % len(starts)]
-    dynamics = thermal_dynamics(target, masses, frames.time_step, frames.friction)
-    state, _ = dynamics.run(dynamics.init(x, generator), 1, generator)
-    began = time.monotonic()
-    dynamics.run(state, TRIAL_STEPS, generator)
-    step = (time.monotonic() - began) / TRIAL_STEPS
-    local = frames.local_picoseconds * frames.walkers / walkers
-    seconds = step * (frames.picoseconds + local) / frames.time_step
+    if seconds is None:
+        seconds = FRAMES_SHARE * whole_budget(config, target.n_atoms)
+    needed = seconds_of_frames(frames, target, masses, starts, generator)
     cut = 1
-    while seconds / cut > FRAMES_SHARE * whole_budget(config, target.n_atoms):
+    while needed / cut > seconds and cut < MOST_CUT:
         cut *= 4
     each = math.isqrt(cut)
     return frames.model_copy(
@@ -110,11 +105,34 @@ def affordable_frames(
     )
 
 
+def seconds_of_frames(
+    frames: FramesConfig,
+    target: BoltzmannTarget,
+    masses: Float[Tensor, " atoms"],
+    starts: Float[Tensor, "starts atoms 3"],
+    generator: torch.Generator,
+) -> float:
+    """Wall seconds that all dynamics of ``frames`` would take now, from a few steps of some walkers."""
+    temperature = target.temperature
+    rungs = len(temperature_ladder(temperature, frames.hot_factor * temperature, target.n_atoms))
+    walkers = frames.ladders * rungs
+    tried = min(walkers, TRIAL_WALKERS)
+    x = starts[torch.arange(tried, device=starts.device) % len(starts)]
+    dynamics = thermal_dynamics(target, masses, frames.time_step, frames.friction)
+    state, _ = dynamics.run(dynamics.init(x, generator), 1, generator)
+    began = time.monotonic()
+    dynamics.run(state, TRIAL_STEPS, generator)
+    step = (time.monotonic() - began) / TRIAL_STEPS / tried
+    walker_picoseconds = walkers * frames.picoseconds + frames.walkers * frames.local_picoseconds
+    return step * walker_picoseconds / frames.time_step
+
+
 def prepare(
     config: SampleConfig,
     generator: torch.Generator,
     watch: Stopwatch,
     system: MolecularSystem | None = None,
+    n_seeds: int = SEED_CONFORMERS,
 ) -> Problem:
     """Everything that comes before models: energy, frames of dynamics, and coordinates fitted to these.
 
@@ -128,6 +146,13 @@ def prepare(
         Is told of each stage.
     system
         The molecule and its force field, where they have been loaded already.
+    n_seeds
+        Conformers to embed.
+
+    Notes
+    -----
+    In a run that is to end by time, dynamics is planned to fit its share of the budget, and ends with what
+    it has if it turns out slower.
 
     Raises
     ------
@@ -140,13 +165,16 @@ def prepare(
             config.molecule, config.forcefield, config.solvent, config.release_constraints
         )
         molecule = system.molecule
-        starts = starting_positions(molecule, config.seed).to(device)
+        starts = starting_positions(molecule, config.seed, n_seeds).to(device)
     with watch.stage("energy"):
         target = BoltzmannTarget(compile_system(system.system), config.temperature)
         masses = torch.as_tensor(molecule.masses).float().to(device)
     with watch.stage("dynamics", f"{config.frames.ladders} ladders of temperatures"):
-        size = affordable_frames(config, target, masses, starts, generator)
-        thermal = thermal_frames(target, masses, starts, size, generator, BondTurns.of(molecule, device))
+        budget = None if config.training.max_steps is not None else whole_budget(config, molecule.n_atoms)
+        allowed = _frames_seconds(budget, watch)
+        size = affordable_frames(config, target, masses, starts, generator, allowed)
+        turns, spent = BondTurns.of(molecule, device), watch.allowance(allowed)
+        thermal = thermal_frames(target, masses, starts, size, generator, turns, spent)
     with watch.stage("coordinates"):
         thermal = thermal.where(molecule.keeps_stereo)
         if not len(thermal.positions):
@@ -155,9 +183,12 @@ def prepare(
                 f" {config.temperature} K: give a lower temperature."
             )
     with watch.stage("local dynamics", f"{size.walkers} walkers in all conformers found"):
-        local = frames_of_every_conformer(target, molecule, masses, thermal, size, generator)
+        spent = watch.allowance(_frames_seconds(budget, watch))
+        local = frames_of_every_conformer(target, molecule, masses, thermal, size, generator, spent)
         local = torch.cat([label_frame(molecule).to(device), local])
     with watch.stage("coordinates"):
+        if budget is not None and watch.elapsed > LATE_SHARE * budget:
+            local = local[:: max(1, len(local) // LATE_FRAMES)]
         energies = target.reduced_energy(local)
         symmetry = symmetry_of(molecule, target, thermal.positions)
         coordinates = build_coordinates(
@@ -168,6 +199,13 @@ def prepare(
     return Problem(
         system, target, masses, coordinates, ProblemFrames(size, thermal, local, energies), symmetry
     )
+
+
+def _frames_seconds(budget: float | None, watch: Stopwatch) -> float | None:
+    """Seconds that dynamics may take from now on: its share of ``budget``, or half of what is left of it."""
+    if budget is None:
+        return None
+    return min(FRAMES_SHARE * budget, max(0.5 * (budget - watch.elapsed), LEAST_FRAMES_SHARE * budget))
 
 
 def symmetry_of(

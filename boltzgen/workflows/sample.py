@@ -24,7 +24,14 @@ from boltzgen.training.families import family, untrained_model
 from boltzgen.training.held_out import held_out_measure
 from boltzgen.training.model_file import save_model
 from boltzgen.training.trainer import Progress, TrainingResult, train
-from boltzgen.workflows.config import SampleConfig, config_toml, require_sane, sample_config, whole_budget
+from boltzgen.workflows.config import (
+    SampleConfig,
+    config_toml,
+    require_room,
+    require_sane,
+    sample_config,
+    whole_budget,
+)
 from boltzgen.workflows.diagnostics import diagnose
 from boltzgen.workflows.given_reference import load_reference, reference_positions
 from boltzgen.workflows.hot_frames import HOT, hot_frames
@@ -38,7 +45,8 @@ from boltzgen.workflows.sample_facts import SampledRun, sample_facts
 from boltzgen.workflows.sampling import draw
 from boltzgen.workflows.training_data import energy_data, internal_frames
 
-LEAST_TRAINING_SHARE = 0.2
+LEAST_TRAINING_SHARE = 0.1
+WRITING_SHARE = 0.05  # of the budget, at most two seconds: for diagnostics and files
 
 
 def sample(
@@ -152,6 +160,7 @@ def _sampled(config: SampleConfig, folder: Path | None, watch: Stopwatch) -> Ens
             system = load_system(
                 config.molecule, config.forcefield, config.solvent, config.release_constraints
             )
+            require_room(config.n_samples, system.molecule.n_atoms)
             reference = _reference(config, system)
         problem = prepare(config, generator, watch, system)
         model = untrained_model(config.model, config.model_settings, problem)
@@ -164,7 +173,8 @@ def _sampled(config: SampleConfig, folder: Path | None, watch: Stopwatch) -> Ens
         training = _train(config, model, data, watch, checkpoints)
         if folder is not None:
             write_whole(folder / MODEL, lambda path: save_model(model, path, config.model))
-        drawn = draw(model, problem.target, problem.molecule, config.n_samples, generator, watch)
+        spent = watch.allowance(_sampling_seconds(config, watch))
+        drawn = draw(model, problem.target, problem.molecule, config.n_samples, generator, watch, spent)
         ensemble, refinement = refined(drawn, config, problem, model, generator, watch)
         with watch.stage("diagnostics"):
             judged = diagnose(ensemble, problem, model, config.model)
@@ -239,6 +249,14 @@ def _walkers(config: SampleConfig, problem: Problem, generator: torch.Generator)
     frames = config.frames
     dynamics = thermal_dynamics(problem.target, problem.masses, frames.time_step, frames.friction)
     return Walkers(dynamics, problem.frames.thermal.positions, config.training.walkers.number, generator)
+
+
+def _sampling_seconds(config: SampleConfig, watch: Stopwatch) -> float | None:
+    """Seconds that are left for drawing samples in a budget that was asked for, None where none was."""
+    if config.budget_seconds is None or config.training.max_steps is not None:
+        return None
+    writing = min(2.0, WRITING_SHARE * config.budget_seconds)
+    return config.budget_seconds - watch.elapsed - writing
 
 
 def _sampling_reserve(config: SampleConfig, budget: float) -> float:

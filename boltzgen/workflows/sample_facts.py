@@ -21,6 +21,7 @@ from boltzgen.workflows.sampling import density_kind
 from boltzgen.workflows.versions import package_versions
 
 HISTORY_ROWS = 100
+TOO_FEW = "{} of {} samples were drawn in the time that was left; give a larger --budget or fewer samples"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ def sample_facts(
     # Training may have begun in an earlier session.
     seconds = watch.elapsed - watch.seconds["training"] + training.seconds
     warnings = diagnosis.verdict.warnings + reference_warnings(run.reference, str(config.reference))
+    if len(drawn) < config.n_samples:
+        warnings.append(TOO_FEW.format(len(drawn), config.n_samples))
     return SampleFacts(
         forcefield=problem.system.forcefield,
         solvent=problem.system.solvent,

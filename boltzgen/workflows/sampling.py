@@ -9,7 +9,7 @@ from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.ensemble import DensityKind, Ensemble
 from boltzgen.models.model import GenerativeModel, ImplicitModel, LatentVariableModel, Model
 from boltzgen.molecules.molecule import Molecule
-from boltzgen.progress import StageProgress, Stopwatch
+from boltzgen.progress import Spent, StageProgress, Stopwatch, untimed
 
 SAMPLING_CHUNK = 4096
 
@@ -29,14 +29,18 @@ def draw(
     n: int,
     generator: torch.Generator,
     watch: Stopwatch,
+    spent: Spent = untimed,
 ) -> Ensemble:
     """``n`` samples of ``model`` with their energies, in chunks.
 
-    Samples that show another stereoisomer have no weight. Without a density all others weigh the same.
+    There are fewer where ``spent`` says that the time is over: at least a chunk. Samples that show another
+    stereoisomer have no weight. Without a density all others weigh the same.
     """
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     with watch.stage("sampling", f"{n} samples"):
         for first in range(0, n, SAMPLING_CHUNK):
+            if first and spent() >= 1.0:
+                break
             size = min(SAMPLING_CHUNK, n - first)
             x, log_prob = sample_with_known_density(model, size, generator)
             u = target.reduced_energy(x)
