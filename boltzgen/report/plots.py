@@ -7,13 +7,13 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.units import KJ_PER_KCAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from boltzgen.ensemble import Ensemble
     from boltzgen.records.run import TrainingHistory
@@ -115,6 +115,8 @@ def _histograms(axis: Axes, values: np.ndarray, weights: np.ndarray | None, edge
 
 
 def _figure(n: int) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure  # a third of a second, which a run without pictures need not pay
+
     rows, columns = math.ceil(n / COLUMNS), min(n, COLUMNS)
     figure = Figure(figsize=(4.0 * columns, 2.6 * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from rdkit import Chem
 from rdkit.Chem import rdForceFieldHelpers
+from typer.testing import CliRunner
 
 import boltzgen
+from boltzgen.cli import app
 from boltzgen.progress import StageProgress
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.sampling.tempering import temperature_ladder
@@ -135,3 +137,21 @@ def test_a_single_atom_leaves_a_whole_folder(tmp_path):
     ensemble = short_run("[Na+]", n_samples=200, out=tmp_path / "ion")
     assert np.array_equal(boltzgen.Ensemble.load(tmp_path / "ion").positions, ensemble.positions)
     assert boltzgen.load_model(tmp_path / "ion" / "model.safetensors").coordinates.n_atoms == 1
+
+
+def test_a_number_of_steps_on_the_command_line_repeats_to_the_bit(tmp_path):
+    """Same seed, steps and processes: the same positions and weights, from Python too."""
+    settings = ["--set", "frames.ladders=4", "--set", "frames.picoseconds=0.5", "--set", "frames.walkers=16"]
+    settings += ["--set", "frames.local_picoseconds=1.0", "--set", "training.batch_size=32"]
+    for name in ("one", "two"):
+        arguments = ["sample", "CCO", "-n", "50", "--steps", "6", "--seed", "3", "-o", str(tmp_path / name)]
+        assert CliRunner().invoke(app, [*arguments, *settings]).exit_code in (0, 3)
+    python = boltzgen.sample(
+        "CCO", 50, seed=3, max_steps=6, training={"batch_size": 32},
+        frames={"ladders": 4, "picoseconds": 0.5, "walkers": 16, "local_picoseconds": 1.0},
+    )  # fmt: skip
+    one, two = (boltzgen.Ensemble.load(tmp_path / name) for name in ("one", "two"))
+    assert one.metadata["n_training_steps"] == 6
+    for again in (two, python):
+        assert np.array_equal(one.positions, again.positions)
+        assert np.array_equal(one.log_weights, again.log_weights)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import openmm
 import torch
-from scipy.interpolate import CubicSpline
 
 from boltzgen.codegen.tables import Table
 from boltzgen.energies.readers.bonded import Globals, cluster_term
@@ -18,6 +17,8 @@ from boltzgen.errors import InputError
 
 def spline_table(values: np.ndarray, limits: Sequence[tuple[float, float]], periodic: bool) -> Table:
     """Tensor-product cubic spline through values [n of each axis …] on uniform grids between the limits."""
+    from scipy.interpolate import CubicSpline  # slow to import, and few systems have tables
+
     spacing = [(high - low) / (n - 1) for n, (low, high) in zip(values.shape, limits, strict=True)]
     coefficients = values
     for axis in range(values.ndim):
