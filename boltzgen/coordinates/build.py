@@ -186,8 +186,10 @@ def _whiten(
         pooled[(several < 0).any(0)] = -1
     whitening = coordinates.whitening
     slopes = closing[0].slopes(unbounded, raw[:, pooled >= 0].mean(1, keepdim=True))
-    whitening.fit(raw, pooled, indices, closing[0].of(x), slopes[0])
-    y, _ = whitening.whiten(raw)
+    coordinates.shift.fit(torsions, raw, [i for own in indices for i in own])
+    shifted = raw - coordinates.shift(torsions)
+    whitening.fit(shifted, pooled, indices, closing[0].of(x), slopes[0])
+    y, _ = whitening.whiten(shifted)
     mixtures = []
     for own, block, distances in zip(indices, blocks, closing[1:], strict=True):
         means = [raw[:, block.basins == k].mean(1) for k in range(block.n_basins)]

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 NODES = 96
-UNIFORM_SHARE = 0.2
+UNIFORM_SHARE = 0.05
 SMOOTHING = 0.12  # radians, of a Gaussian kernel on the histogram
 
 

@@ -21,6 +21,7 @@ from boltzgen.coordinates.base import StiffBase
 from boltzgen.coordinates.circle import StretchedCircle
 from boltzgen.coordinates.groups import Group
 from boltzgen.coordinates.labels import LabelRules
+from boltzgen.coordinates.torsion_shift import TorsionShift
 from boltzgen.coordinates.unbounded import UnboundedCoordinates
 from boltzgen.coordinates.whitening import Whitening
 from boltzgen.coordinates.zmatrix import ZMatrix
@@ -44,6 +45,7 @@ class MolecularCoordinates(nn.Module):
         self.n_stiff = sum(self.unbounded.sizes)
         self.torsion_names = [self._torsion_name(g) for g in self.unbounded.soft_groups]
         self.circle = StretchedCircle(self.n_torsions)
+        self.shift = TorsionShift(self.n_stiff, self.folds)
         self.whitening = Whitening(self.n_stiff)
         self.base = StiffBase(self.n_stiff)
 
@@ -68,7 +70,7 @@ class MolecularCoordinates(nn.Module):
         """Positions (nm) and ln |∂x_int/∂(τ, y)|. The root atom is at the origin, its first bond along z."""
         raw, log_slope = self.whitening.unwhiten(stiff.T)
         angles, log_stretch = self.circle.stretch(torsions.T)
-        x, log_det = self.unbounded.positions(angles, raw)
+        x, log_det = self.unbounded.positions(angles, raw + self.shift(angles))
         return x.permute(2, 1, 0), log_det + log_slope + log_stretch
 
     def from_positions(
@@ -81,7 +83,7 @@ class MolecularCoordinates(nn.Module):
         """
         x = self.canonicalise(x)
         angles, raw, log_det = self.unbounded.measure(x.permute(2, 1, 0))
-        stiff, log_slope = self.whitening.whiten(raw)
+        stiff, log_slope = self.whitening.whiten(raw - self.shift(angles))
         torsions, log_stretch = self.circle.unstretch(angles)
         log_det = torch.where(self.contains(x), log_det, torch.inf)
         return torsions.T, stiff.T, log_det + log_slope + log_stretch

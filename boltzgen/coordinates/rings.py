@@ -24,6 +24,9 @@ RARE = 0.001  # share of the frames below which a pattern is no basin of its own
 FEWEST = 8  # frames of a basin
 MOST_BASINS = 128
 USUALLY = 0.8  # share of frames in which a nitrogen with two basins is out of plane
+LARGE_RING = 7  # atoms from which a basin is a bent valley, along which torsions turn together
+PARTS, FRAMES_OF_PART = 4, 400  # at most so many parts of a basin, each of so many frames or more
+ROUNDS = 25  # of the search for parts
 POPULATION_VARIANCE = 2.0  # of ln(population) as an estimate of ln Z: 1.4 kT
 SMALLEST_SHARE = 0.03  # of the weight: shared equally by all basins, whatever their free energy
 
@@ -53,6 +56,10 @@ def blocks_with_basins(graph: MolecularGraph, rings: list[tuple[int, ...]], x: T
         features = [_torsion_class(ring, x) for ring in rings if ring[0] in atoms]
         features += [_pyramid_class(graph, i, x) for i in nitrogens if i in atoms]
         basins = classes(torch.cat(features))
+        large = [ring for ring in rings if ring[0] in atoms and len(ring) >= LARGE_RING]
+        if large:
+            torsions = torch.cat([ring_torsions(ring, x) for ring in large])
+            basins = parted(basins, torch.cat([torsions.cos(), torsions.sin()]).T)
         if int(basins.max()) > 0:
             blocks.append(Block(atoms, basins))
     return blocks
@@ -107,6 +114,39 @@ def classes(features: Tensor) -> Tensor:
     kept = order[: max(1, min(MOST_BASINS, frequent))]
     distance, nearest = (patterns[:, :, None] != patterns[:, None, kept]).sum(0).min(1)
     return torch.where(distance > 1, -1, nearest)[members]
+
+
+def parted(basins: Tensor, points: Tensor) -> Tensor:
+    """Basins [n] with those of many frames divided into parts, so that a Gaussian fits each part well.
+
+    A pucker of a large ring is a curved valley. It is divided by k-means of the frames' ``points`` [n, d],
+    which starts from frames that lie far apart. Parts of few frames have no basin: −1.
+    """
+    result, count = torch.full_like(basins, -1), 0
+    for basin in range(int(basins.max()) + 1):
+        members = (basins == basin).nonzero().flatten()
+        part = _parts(points[members], min(PARTS, max(1, len(members) // FRAMES_OF_PART)))
+        for k in part.unique():
+            chosen = members[part == k]
+            if len(chosen) >= FEWEST:
+                result[chosen] = count
+                count += 1
+    return result
+
+
+def _parts(points: Tensor, k: int) -> Tensor:
+    """The cluster [n] of each of ``points`` [n, d]: Lloyd's algorithm, started from the farthest points."""
+    centres = points.mean(0, keepdim=True)
+    for _ in range(k - 1):
+        farthest = torch.cdist(points, centres).min(1).values.argmax()
+        centres = torch.cat([centres, points[farthest, None]])
+    nearest = torch.zeros(len(points), dtype=torch.long)
+    for _ in range(ROUNDS if k > 1 else 0):
+        nearest = torch.cdist(points, centres).argmin(1)
+        centres = torch.stack(
+            [points[nearest == j].mean(0) if bool((nearest == j).any()) else centres[j] for j in range(k)]
+        )
+    return nearest
 
 
 def mixture(indices: list[int], y: Tensor, basins: Tensor, distances: Tensor, slopes: Tensor) -> MixtureBlock:

@@ -4,7 +4,7 @@ from torch import distributions
 
 from boltzgen.coordinates.base import MixtureBlock, StiffBase
 from boltzgen.coordinates.build import build_coordinates
-from boltzgen.coordinates.rings import classes, ring_systems, ring_torsions
+from boltzgen.coordinates.rings import classes, parted, ring_systems, ring_torsions
 from boltzgen.coordinates.whitening import Whitening, shrunk_covariance
 from tests.coordinates.frames import coordinates, frames, molecule, samples
 
@@ -145,3 +145,18 @@ def test_rings_of_untrained_samples_are_closed(name):
     usual = (frames(name)[:, i] - frames(name)[:, j]).norm(dim=-1).mean(0)
     stretch = (x[:, i] - x[:, j]).norm(dim=-1) / usual - 1
     assert (stretch.abs() < 0.15).all(1).double().mean() >= 0.99
+
+
+def test_a_curved_basin_is_divided_where_it_has_the_frames():
+    generator = torch.Generator().manual_seed(4)
+    along = 3.0 * torch.rand(2000, generator=generator, dtype=torch.float64)
+    arc = torch.stack([along.cos(), along.sin()], 1)
+    points = torch.cat([arc, arc[:300] + 5.0])
+    basins = torch.cat([torch.zeros(2000), torch.ones(290), -torch.ones(10)]).long()
+    parts = parted(basins, points)
+    assert bool((parts[-10:] == -1).all())
+    assert parts[2000:2290].unique().numel() == 1
+    assert parts[:2000].unique().tolist() == [0, 1, 2, 3]
+    order = along.argsort()
+    changes = int((parts[:2000][order].diff() != 0).sum())
+    assert changes == 3  # each part is one stretch of the arc
