@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from contextlib import nullcontext
@@ -250,7 +249,6 @@ def compare(
 ) -> None:
     """Train every kind of model on one molecule, and measure all of them against one reference."""
     with ProgressLine(Console(stderr=True), STARTED) as line:
-        from boltzgen.files.whole import json_text
         from boltzgen.report.comparison import print_comparison
         from boltzgen.settings import validated
         from boltzgen.workflows.compare import CompareConfig, run_compare
@@ -269,11 +267,11 @@ def compare(
             budget_seconds=None if budget is None else parse_duration(budget),
             reference=reference,
         )
-        text = json_text(run_compare(config, out, Stopwatch(line.show, STARTED)).summary())
+        summary = run_compare(config, out, Stopwatch(line.show, STARTED)).summary()
     if as_json:
-        typer.echo(text, nl=False)
+        typer.echo(summary.to_json(), nl=False)
     else:
-        print_comparison(Console(), json.loads(text), out)
+        print_comparison(Console(), summary, out)
 
 
 @app.command()

@@ -3,8 +3,8 @@
     python scripts/write_schemas.py [--check]
 
 ``config``: settings of a run, as config.toml has them. ``summary``, ``reference-summary``: summary.json of
-`boltzgen sample` and `boltzgen reference`. --check writes nothing and ends with exit code 1
-if a file is not what the code gives.
+`boltzgen sample` and `boltzgen reference`. ``comparison``: comparison.json. --check writes nothing and ends
+with exit code 1 if a file is not what the code gives.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from boltzgen.records.comparison import ComparisonSummary
 from boltzgen.records.run import ReferenceSummary, RunSummary
 from boltzgen.workflows.config import SampleConfig
 
@@ -21,6 +22,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "config": SampleConfig,
     "summary": RunSummary,
     "reference-summary": ReferenceSummary,
+    "comparison": ComparisonSummary,
 }
 
 

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from boltzgen.evaluation.comparison import Comparison
+from boltzgen.records.comparison import (
+    Distance,
+    Distances,
+    MissedConformer,
+    ModelCost,
+    ModelRow,
+    ModelWeights,
+    Share,
+)
 from boltzgen.sampling.importance import WeightStatistics
 
 
@@ -45,51 +53,53 @@ class ModelResult:
     figures: Mapping[str, float] = field(default_factory=dict)
     failure: str | None = None
 
-    def summary(self) -> dict[str, Any]:
-        """As JSON has it."""
-        found: dict[str, Any] = {
-            "model": self.label,
-            "family": self.family,
-            "trained_on": self.trained_on,
-            "density": self.density,
-            "failure": self.failure,
-            "cost": None if self.cost is None else asdict(self.cost),
-            "model_figures": dict(self.figures),
-        }
-        for name in ("untrained", "generated", "reweighted"):
-            one: Comparison | None = getattr(self, name)
-            found[name] = None if one is None else comparison_summary(one)
-        if self.weights is not None and self.weights.log_z is not None:
-            found["weights"] = {
-                "effective_sample_size": self.weights.effective_sample_size,
-                "effective_sample_size_fraction": self.weights.effective_sample_size / self.weights.n_samples,
-                "pareto_k": self.weights.pareto_k,
-                "log_Z": self.weights.log_z.value,
-                "log_Z_stderr": self.weights.log_z.stderr,
-            }
-        return found
+    def row(self) -> ModelRow:
+        """As ``comparison.json`` has it."""
+        weights = self.weights
+        return ModelRow(
+            model=self.label,
+            family=self.family,
+            trained_on=self.trained_on,
+            density=self.density,
+            failure=self.failure,
+            cost=None if self.cost is None else ModelCost(**asdict(self.cost)),
+            model_figures=dict(self.figures),
+            untrained=None if self.untrained is None else distances(self.untrained),
+            generated=None if self.generated is None else distances(self.generated),
+            reweighted=None if self.reweighted is None else distances(self.reweighted),
+            weights=None
+            if weights is None or weights.log_z is None
+            else ModelWeights(
+                effective_sample_size=weights.effective_sample_size,
+                effective_sample_size_fraction=weights.effective_sample_size / weights.n_samples,
+                pareto_k=weights.pareto_k,
+                log_Z=weights.log_z.value,
+                log_Z_stderr=weights.log_z.stderr,
+            ),
+        )
 
 
-def comparison_summary(one: Comparison) -> dict[str, Any]:
+def distances(one: Comparison) -> Distances:
     """Every figure of ``one`` with its error and its null."""
-    return {
-        "n_samples": one.n_samples,
-        **{name: asdict(figure) for name, figure in one.figures.items()},
-        "torsions": {
-            name: {figure: asdict(value) for figure, value in figures.items()}
-            for name, figures in one.torsions.items()
+    figures = {name: Distance(**asdict(figure)) for name, figure in one.figures.items()}
+    high, copied = one.high_energies, one.copied
+    return Distances(
+        n_samples=one.n_samples,
+        **figures,
+        torsions={
+            name: {figure: Distance(**asdict(value)) for figure, value in of_torsion.items()}
+            for name, of_torsion in one.torsions.items()
         },
-        "mmd_permutation_p_value": one.mmd_p_value,
-        "conformers_reached": one.coverage.n_reached,
-        "conformers": one.coverage.n_conformers,
-        "conformer_mass_reached": one.coverage.mass_reached,
-        "conformers_missed": [
-            {"states": states, "population": population} for states, population in one.coverage.missed
+        mmd_permutation_p_value=one.mmd_p_value,
+        conformers_reached=one.coverage.n_reached,
+        conformers=one.coverage.n_conformers,
+        conformer_mass_reached=one.coverage.mass_reached,
+        conformers_missed=[
+            MissedConformer(states=states, population=population)
+            for states, population in one.coverage.missed
         ],
-        "share_above_reference_q999": {
-            "value": one.high_energies.value, "stderr": one.high_energies.stderr, "null": 0.001
-        },
-        "share_nearer_to_training_frames": None
-        if one.copied is None
-        else {"value": one.copied.value, "stderr": one.copied.stderr, "null": 0.5},
-    }  # fmt: skip
+        share_above_reference_q999=Share(value=high.value, stderr=high.stderr, null=0.001),
+        share_nearer_to_training_frames=None
+        if copied is None
+        else Share(value=copied.value, stderr=copied.stderr, null=0.5),
+    )

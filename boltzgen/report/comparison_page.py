@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from boltzgen.records.comparison import ClaimRow, ComparisonSummary
 from boltzgen.report import plots
 from boltzgen.report.comparison import (
     VERDICTS,
@@ -33,32 +34,30 @@ NOTE = (
 
 
 def comparison_page(
-    summary: Mapping[str, Any], yardstick: Yardstick, samples: Mapping[str, Described]
+    summary: ComparisonSummary, yardstick: Yardstick, samples: Mapping[str, Described]
 ) -> str:
-    """The whole page as HTML text; ``summary`` as ``comparison.json`` has it."""
-    reference = summary["reference"]
-    title = f"boltzgen compare: {escape(summary['molecule'])}"
+    """The whole page as HTML text; ``summary``: all of ``comparison.json``."""
+    reference = summary.reference
+    title = f"boltzgen compare: {escape(summary.molecule)}"
     parts = [
         f"<h1>{title}</h1>",
-        f"<p>{escape(summary['forcefield'])}, {escape(summary['solvent'])}, {summary['temperature_K']:g} K;"
-        f" {summary['n_samples']:,} samples a model; reference: {escape(reference['source'])},"
-        f" {reference['n_frames']:,} frames worth {reference['effective_sample_size']:.0f} independent ones,"
-        f" divided {escape(reference['divided'])}.</p>",
+        f"<p>{escape(summary.forcefield)}, {escape(summary.solvent)}, {summary.temperature_K:g} K;"
+        f" {summary.n_samples:,} samples a model; reference: {escape(reference.source)},"
+        f" {reference.n_frames:,} frames worth {reference.effective_sample_size:.0f} independent ones,"
+        f" divided {escape(reference.divided)}.</p>",
         f"<p>{escape(NOTE)}</p>",
     ]
-    parts += [f'<p class="bad">{escape(warning)}</p>' for warning in summary["warnings"]]
+    parts += [f'<p class="bad">{escape(warning)}</p>' for warning in summary.warnings]
     parts += [
-        f'<p class="bad">{escape(model["model"])} failed: {escape(model["failure"])}</p>'
-        for model in summary["models"]
-        if model["failure"]
+        f'<p class="bad">{escape(model.model)} failed: {escape(model.failure)}</p>'
+        for model in summary.models
+        if model.failure
     ]
     parts += [_table(rows) for rows in comparison_tables(summary)]
     parts.append("<h2>Findings</h2>")
-    parts.append(_claims(summary["claims"]))
+    parts.append(_claims(summary.claims))
     parts += [_table(rows) for rows in (torsion_table(summary), untrained_table(summary)) if rows.rows]
-    parts += [
-        f"<p>{escape(said_of_itself(model))}.</p>" for model in summary["models"] if model["model_figures"]
-    ]
+    parts += [f"<p>{escape(said_of_itself(model))}.</p>" for model in summary.models if model.model_figures]
     for label, described in samples.items():
         parts.append(f"<h2>{escape(label)}</h2>")
         parts.append(_pictures(yardstick, described))
@@ -77,10 +76,10 @@ def _table(rows: Rows) -> str:
     return f"<h2>{escape(rows.title)}</h2><table><tr>{head}</tr>{body}</table>"
 
 
-def _claims(claims: list[Mapping[str, Any]]) -> str:
+def _claims(claims: list[ClaimRow]) -> str:
     rows = "".join(
-        f"<tr{' class=false' if claim['holds'] is False else ''}><td>{VERDICTS[claim['holds']]}</td>"
-        f"<td>{escape(claim['statement'])}</td><td>{escape(claim['evidence'])}</td></tr>"
+        f"<tr{' class=false' if claim.holds is False else ''}><td>{VERDICTS[claim.holds]}</td>"
+        f"<td>{escape(claim.statement)}</td><td>{escape(claim.evidence)}</td></tr>"
         for claim in claims
     )
     return f"<table>{rows}</table>"

@@ -2,8 +2,8 @@
 
 Recipes
     ``sample``: a molecule in, a weighted ensemble out. ``plan``: what ``sample`` would do and cost, from a
-    few steps (``--dry-run``). ``reference``: a reference ensemble by replica exchange. ``compare``: all models
-    side by side. ``energy``: energies of given conformers, force by force.
+    few steps (``--dry-run``). ``reference``: a reference ensemble by replica exchange. ``compare``: all
+    models side by side. ``energy``: energies of given conformers, force by force.
 
 Parts of ``sample``
     ``config``: the one schema of settings, which command line, TOML and Python are views of. ``preparation``:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,10 +14,11 @@ from boltzgen.evaluation.claims import Claim, claims
 from boltzgen.evaluation.comparison import Yardstick
 from boltzgen.evaluation.description import Described, describe
 from boltzgen.evaluation.results import ModelResult
-from boltzgen.files.whole import json_text, write_whole
+from boltzgen.files.whole import write_whole
 from boltzgen.molecules.torsions import conformer_torsions
 from boltzgen.problem import Problem
 from boltzgen.progress import Stopwatch
+from boltzgen.records.comparison import ClaimRow, ComparisonFacts, ComparisonSummary, ReferenceFacts
 from boltzgen.report.comparison_page import comparison_page
 from boltzgen.systems import load_system
 from boltzgen.workflows.compared_models import ComparisonSetup, compared_model
@@ -41,18 +40,19 @@ class ModelComparison:
     reference: the frames that models are judged by. samples: of each model, as generated, by its label.
     """
 
-    facts: dict[str, Any]
+    facts: ComparisonFacts
     results: list[ModelResult]
     claims: list[Claim]
     yardstick: Yardstick
     samples: dict[str, Described]
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> ComparisonSummary:
         """All of it but the frames, as ``comparison.json`` has it."""
-        return self.facts | {
-            "models": [result.summary() for result in self.results],
-            "claims": [asdict(claim) for claim in self.claims],
-        }
+        return ComparisonSummary(
+            **dict(self.facts),
+            models=[result.row() for result in self.results],
+            claims=[ClaimRow(**asdict(claim)) for claim in self.claims],
+        )
 
 
 def run_compare(
@@ -88,8 +88,9 @@ def run_compare(
     facts = _facts(setup)
     found = ModelComparison(facts, results, claims(results), setup.yardstick, setup.samples)
     if folder is not None:
-        write_whole(folder / COMPARISON, lambda path: path.write_text(json_text(found.summary())))
-        page = comparison_page(json.loads(json_text(found.summary())), found.yardstick, found.samples)
+        summary = found.summary()
+        write_whole(folder / COMPARISON, lambda path: path.write_text(summary.to_json(), encoding="utf-8"))
+        page = comparison_page(summary, found.yardstick, found.samples)
         write_whole(folder / PAGE, lambda path: path.write_text(page, encoding="utf-8"))
     return found
 
@@ -126,33 +127,33 @@ def _setup(
     return ComparisonSetup(config, problem, reference, parts, yardstick, watch, shared, evaluations)
 
 
-def _facts(setup: ComparisonSetup) -> dict[str, Any]:
+def _facts(setup: ComparisonSetup) -> ComparisonFacts:
     config, system, reference = setup.config, setup.problem.system, setup.reference
     settings = config.training_of_each(setup.problem.target.n_atoms)
     source = "replica exchange" if config.reference is None else str(config.reference)
-    return {
-        "molecule": system.molecule.smiles,
-        "n_atoms": system.molecule.n_atoms,
-        "temperature_K": config.temperature,
-        "forcefield": system.forcefield,
-        "solvent": system.solvent,
-        "n_samples": config.n_samples,
-        "budget_seconds_per_model": settings.budget_seconds,
-        "max_steps_per_model": settings.max_steps,
-        "seed": config.seed,
-        "reference": {
-            "source": source,
-            "n_frames": len(reference),
-            "n_frames_to_learn_from": len(setup.parts.training),
-            "n_frames_to_judge_by": sum(len(half) for half in setup.parts.halves),
-            "divided": setup.parts.how,
-            "effective_sample_size": reference.effective_sample_size,
-            "converged": reference.metadata.get("converged"),
-            "n_energy_evaluations": reference.metadata.get("n_energy_evaluations"),
-            "wall_seconds": setup.watch.seconds.get("reference", 0.0),
-        },
-        "warnings": reference_warnings(reference, source),
-        "n_energy_evaluations_shared": setup.shared_evaluations,
-        "wall_seconds": {**setup.watch.seconds, "total": setup.watch.elapsed},
-        "versions": package_versions(),
-    }
+    return ComparisonFacts(
+        molecule=system.molecule.smiles,
+        n_atoms=system.molecule.n_atoms,
+        temperature_K=config.temperature,
+        forcefield=system.forcefield,
+        solvent=system.solvent,
+        n_samples=config.n_samples,
+        budget_seconds_per_model=settings.budget_seconds,
+        max_steps_per_model=settings.max_steps,
+        seed=config.seed,
+        reference=ReferenceFacts(
+            source=source,
+            n_frames=len(reference),
+            n_frames_to_learn_from=len(setup.parts.training),
+            n_frames_to_judge_by=sum(len(half) for half in setup.parts.halves),
+            divided=setup.parts.how,
+            effective_sample_size=reference.effective_sample_size,
+            converged=reference.metadata.get("converged"),
+            n_energy_evaluations=reference.metadata.get("n_energy_evaluations"),
+            wall_seconds=setup.watch.seconds.get("reference", 0.0),
+        ),
+        warnings=reference_warnings(reference, source),
+        n_energy_evaluations_shared=setup.shared_evaluations,
+        wall_seconds={**setup.watch.seconds, "total": setup.watch.elapsed},
+        versions=package_versions(),
+    )

@@ -10,14 +10,16 @@ and which of the claims about the models hold. `--pages FOLDER` keeps the pages 
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from harness import Benchmark, Recorder, add_molecules_option, option_parser, read_molecules
 from rich.console import Console
 
-from boltzgen.files.whole import json_text
+from boltzgen.records.comparison import ComparisonSummary
 from boltzgen.report.comparison import Rows, comparison_tables, print_comparison
+from boltzgen.settings import validated
 from boltzgen.training.config import TrainingConfig
 from boltzgen.workflows.compare import run_compare
 from boltzgen.workflows.comparison_entries import CompareConfig
@@ -33,7 +35,7 @@ def tables(figures: list[dict[str, Any]]) -> list[Rows]:
     return [
         rows._replace(title=f"{molecule['name']}. {rows.title}")
         for molecule in figures
-        for rows in comparison_tables(molecule, errors=False)
+        for rows in comparison_tables(comparison_record(molecule), errors=False)
     ]
 
 
@@ -45,6 +47,11 @@ BENCHMARK = Benchmark(
     "python scripts/benchmarks/compare.py --json",
     tables,
 )
+
+
+def comparison_record(figures: Mapping[str, Any]) -> ComparisonSummary:
+    """The comparison among ``figures`` of a molecule, which have its name beside."""
+    return validated(ComparisonSummary, **{key: value for key, value in figures.items() if key != "name"})
 
 
 def main() -> None:
@@ -85,9 +92,9 @@ def compared(name: str, smiles: str, arguments: argparse.Namespace) -> dict[str,
         reference_picoseconds=QUICK_PICOSECONDS if arguments.quick else REFERENCE_PICOSECONDS,
     )
     folder = None if arguments.pages is None else arguments.pages / name.replace(" ", "-")
-    summary = json.loads(json_text(run_compare(config, folder).summary()))
+    summary = run_compare(config, folder).summary()
     print_comparison(Console(width=160), summary, folder)
-    return summary
+    return json.loads(summary.to_json())
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ from boltzgen.cli import app, main
 from boltzgen.ensemble import Ensemble
 from boltzgen.errors import EvaluationError, InputError
 from boltzgen.evaluation.results import ModelResult
-from boltzgen.files.whole import json_text
 from boltzgen.models.flow import FlowConfig
+from boltzgen.records.comparison import ComparisonSummary
 from boltzgen.report.comparison import comparison_tables, print_comparison
 from boltzgen.sampling.frames import FramesConfig
+from boltzgen.settings import validated
 from boltzgen.systems import load_system
 from boltzgen.training import families
 from boltzgen.training.config import TrainingConfig
@@ -74,12 +75,12 @@ def test_training_brings_the_flow_closer(ethanol):
 def test_costs_count_what_each_model_has_seen(ethanol):
     found, _ = ethanol
     flow, likelihood = (found.results[i].cost for i in (0, 2))
-    shared = found.facts["n_energy_evaluations_shared"]
-    reference = found.facts["reference"]
+    shared = found.facts.n_energy_evaluations_shared
+    reference = found.facts.reference
     assert flow.n_energy_evaluations > shared
-    assert likelihood.n_energy_evaluations == shared + reference["n_energy_evaluations"] // 2
-    assert likelihood.n_frames == reference["n_frames_to_learn_from"] == reference["n_frames"] // 2
-    assert reference["divided"] == "by ladder: every fourth of 32"
+    assert likelihood.n_energy_evaluations == shared + reference.n_energy_evaluations // 2
+    assert likelihood.n_frames == reference.n_frames_to_learn_from == reference.n_frames // 2
+    assert reference.divided == "by ladder: every fourth of 32"
 
 
 def test_energy_trained_models_are_not_asked_for_copies(ethanol):
@@ -91,7 +92,7 @@ def test_energy_trained_models_are_not_asked_for_copies(ethanol):
 def test_files_hold_the_figures_and_the_pictures(ethanol):
     found, folder = ethanol
     stored = json.loads((folder / "comparison.json").read_text())
-    assert stored == json.loads(json_text(found.summary()))
+    assert stored == json.loads(found.summary().to_json())
     assert stored["molecule"] == "CCO"
     assert stored["temperature_K"] == 300.0
     flow = stored["models"][0]
@@ -109,7 +110,7 @@ def test_files_hold_the_figures_and_the_pictures(ethanol):
     page = (folder / "comparison.html").read_text()
     assert page.count("<svg") == 2
     assert "broken failed: training diverged" in page
-    for table in comparison_tables(stored):
+    for table in comparison_tables(validated(ComparisonSummary, **stored)):
         assert all(len(row) == len(table.columns) for row in table.rows)
 
 
@@ -188,7 +189,7 @@ def test_a_reference_that_did_not_converge_is_warned_of(tmp_path, monkeypatch):
     reference = saved_reference(tmp_path / "reference", converged=False)
     config = CompareConfig(molecule="CCO", models=("flow",), reference=reference, **SHORT)
     summary = run_compare(config, tmp_path / "out").summary()
-    (warning,) = summary["warnings"]
+    (warning,) = summary.warnings
     assert f"the reference ({reference}) did not converge" in warning
     assert warning in (tmp_path / "out" / "comparison.html").read_text()
     console = Console(record=True, width=120)
