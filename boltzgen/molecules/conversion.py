@@ -23,8 +23,20 @@ def to_mdtraj(molecule: Molecule, positions: Positions) -> mdtraj.Trajectory:
     """A trajectory of ``positions`` (nm), superposed on the first frame."""
     import mdtraj
 
-    trajectory = mdtraj.Trajectory(positions, molecule.to_mdtraj_topology())
-    return trajectory.superpose(trajectory, frame=0) if trajectory.n_atoms > 1 else trajectory
+    return mdtraj.Trajectory(superposed(positions), molecule.to_mdtraj_topology())
+
+
+def superposed(positions: Positions) -> Positions:
+    """``positions`` centred on the origin and turned onto the first frame.
+
+    The rotation of least deviation is by singular values (Kabsch, Acta Cryst. A 32, 922 (1976)), which linear
+    molecules have too. No frame is reflected.
+    """
+    centred = positions - positions.mean(axis=1, keepdims=True)
+    left, _, right = np.linalg.svd(np.einsum("fai,aj->fij", centred.astype(np.float64), centred[0]))
+    sign = np.linalg.det(left @ right)
+    left[:, :, 2] *= sign[:, None]
+    return np.einsum("fai,fij->faj", centred, left @ right).astype(positions.dtype)
 
 
 def to_rdkit(molecule: Molecule, positions: Positions, properties: Sequence[Mapping[str, float]]) -> Chem.Mol:

@@ -1,0 +1,258 @@
+#!/usr/bin/env python
+"""Is `converged` right, and do 95 % intervals cover? Short runs judged by long references.
+
+    python scripts/calibration.py verdict|coverage [--workers N] [--json FILE] [--references DIR] [--quick]
+
+verdict: some 65 runs of `boltzgen sample`. "easy" molecules with time enough; "hard" ones with too little for
+some; the same "starved"; and models with a mode dropped on purpose, which are trained on reference frames
+without one conformer. Each run's word (`converged`) is compared with its distance from replica exchange of
+another length: total variation of the conformers' populations, population missed, ⟨U⟩ (bounds in
+long_references.py). Wanted: wrong "converged" in at most 3 % of the runs that say so, good runs called
+unconverged at most 15 %. Runs between good and bad count for neither.
+
+coverage: 50 runs each of three small molecules and of a toy whose ln Z is a product of integrals. Wanted: the
+95 % intervals of populations, ⟨U⟩ and F hold the truth in 88 to 100 % of the runs. The truth is exact for the
+toy (F, and ⟨U⟩ by its derivative), otherwise the mean of the other runs; the mean of all is compared with the
+reference, so that an error that all runs share is seen too.
+
+--references: where references are kept between runs (default out/calibration). --json keeps what is done, so
+that a run that was stopped goes on there. --quick: three molecules, two runs of each kind.
+Exit code 1 where a bound is not held.
+"""
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from benchmarks.harness import ROOT, origin
+from jobs import Row, run_jobs, write_json
+
+EASY = {
+    "butane": "CCCC",
+    "propanol": "CCCO",
+    "ethylene-glycol": "OCCO",
+    "methyl-acetate": "COC(C)=O",
+    "methylformamide": "CNC=O",
+    "dimethoxymethane": "COCOC",
+    "dichloroethane": "ClCCCl",
+    "dimethyl-disulfide": "CSSC",
+    "glycine": "NCC(=O)O",
+    "pyrrolidine": "C1CCNC1",
+}
+HARD = {
+    "alanine-dipeptide": "CC(=O)N[C@@H](C)C(=O)NC",
+    "proline-dipeptide": "CC(=O)N1CCC[C@H]1C(=O)NC",
+    "hexane": "CCCCCC",
+    "triethylamine": "CCN(CC)CC",
+    "aspirin": "CC(=O)Oc1ccccc1C(=O)O",
+    "cyclohexanol": "OC1CCCCC1",
+    "methylcyclohexane": "CC1CCCCC1",
+    "cyclooctane": "C1CCCCCCC1",
+    "glyme": "COCCOC",
+    "glutaric-acid": "OC(=O)CCCC(=O)O",
+    "salicylamide": "NC(=O)c1ccccc1O",
+    "phenylephrine": "CNC[C@H](O)c1cccc(O)c1",
+    "ibuprofen": "CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O",
+}
+TOY = "bonded-toy-rotor"
+COVERED = {"butane": "CCCC", "propanol": "CCCO", "methylformamide": "CNC=O", TOY: TOY}
+REPEATS = 50
+BUDGETS = {"easy": 30.0, "hard": 60.0, "starved": 10.0, "dropped": 25.0, "coverage": 10.0}
+REFERENCE_PICOSECONDS = {"easy": 100.0, "hard": 250.0}
+MOST_SECONDS = 1500.0  # for a reference or a run
+WRONG_CONVERGED, WRONG_UNCONVERGED = 0.03, 0.15
+COVERAGE = (0.88, 1.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("part", choices=("verdict", "coverage"))
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="results, and where an earlier run stopped")
+    parser.add_argument("--references", type=Path, default=ROOT / "out" / "calibration")
+    parser.add_argument("--quick", action="store_true", help="three molecules, two runs of each kind")
+    arguments = parser.parse_args()
+    molecules = COVERED if arguments.part == "coverage" else EASY | HARD
+    if arguments.quick:
+        few = ("butane", "propanol", "alanine-dipeptide")
+        molecules = {name: molecules[name] for name in few if name in molecules}
+    make_references(molecules, arguments.references, arguments.workers)
+    rows: dict[str, Row] = {}
+    if arguments.json is not None and arguments.json.exists():
+        rows = json.loads(arguments.json.read_text(encoding="utf-8"))["rows"]
+
+    def keep(name: str, row: Row) -> None:
+        rows[name] = row
+        print(f"{name:32s} {described(row)}", flush=True)
+        if arguments.json is not None:
+            write_json(arguments.json, {"part": arguments.part, **origin(), "rows": rows})
+
+    cases = cases_of(arguments.part, molecules, arguments.references, arguments.quick)
+    pending = [(name, case) for name, case in cases.items() if name not in rows]
+    run_jobs(judged_run, pending, arguments.workers, MOST_SECONDS, keep)
+    done = {name: rows[name] for name in cases}
+    held = verdict_table(done) if arguments.part == "verdict" else coverage_table(done, molecules)
+    sys.exit(0 if held else 1)
+
+
+def cases_of(part: str, molecules: dict[str, str], references: Path, quick: bool) -> dict[str, tuple]:
+    """Arguments of ``judged_run`` by the name of the case, "kind molecule seed"."""
+
+    def seeds(kind: str, names: list[str], n: int) -> dict[str, tuple]:
+        return {
+            f"{kind} {name} {seed}": (kind, molecules[name], seed, references / name)
+            for seed in range(1, n + 1)
+            for name in names
+            if name in molecules
+        }
+
+    if part == "coverage":
+        return seeds("coverage", list(molecules), 4 if quick else REPEATS)
+    hard = list(molecules) if quick else list(HARD)
+    return (
+        seeds("easy", list(EASY), 2)
+        | seeds("hard", hard, 1)
+        | seeds("starved", hard, 1)
+        | seeds("dropped", [*EASY, *HARD], 1)
+    )
+
+
+def make_references(molecules: dict[str, str], folder: Path, workers: int) -> None:
+    """Those that are not in ``folder`` yet."""
+    from long_references import make_reference
+
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = {
+        name: (spec, folder / name, REFERENCE_PICOSECONDS["hard" if name in HARD else "easy"])
+        for name, spec in molecules.items()
+        if not (folder / name / "summary.json").exists()
+    }
+
+    def told(name: str, row: Row) -> None:
+        print(f"reference of {name}: {row.get('fault', row)}", flush=True)
+
+    run_jobs(make_reference, missing.items(), workers, MOST_SECONDS, told)
+
+
+def judged_run(kind: str, spec: str, seed: int, folder: Path) -> Row:
+    """One run: its word, and its distance from the reference in ``folder`` or the estimates it makes."""
+    from long_references import distance_from_reference, quantities, without_a_conformer
+
+    from boltzgen.ensemble import Ensemble
+    from boltzgen.errors import NotConvergedError
+    from boltzgen.workflows.config import SampleConfig
+    from boltzgen.workflows.sample import run_sample
+
+    reference = Ensemble.load(folder)
+    settings = {
+        "molecule": spec,
+        "n_samples": 5000 if kind == "coverage" else 10_000,
+        "seed": seed,
+        "budget_seconds": BUDGETS[kind],
+        "device": "cpu",
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        dropped = None
+        if kind == "dropped":
+            rest = without_a_conformer(reference)
+            if rest is None:
+                return {"left_out": "no conformer of 5 to 60 %"}
+            rest[0].save(Path(scratch) / "rest")
+            dropped = rest[1]
+            settings |= {"model": "flow-likelihood", "reference": Path(scratch) / "rest"}
+        try:
+            run = run_sample(SampleConfig.model_validate(settings))
+        except NotConvergedError as error:
+            return {"converged": False, "truth": "useless", "warnings": [str(error)]}
+    row = {
+        "converged": run.metadata["converged"],
+        "warnings": list(run.metadata["warnings"]),
+        "effective_samples": run.effective_sample_size,
+        "pareto_k": run.pareto_k,
+    }
+    if kind == "coverage":
+        return row | {"quantities": quantities(run, reference)}
+    return row | {"dropped": dropped, **distance_from_reference(run, reference)}
+
+
+def described(row: Row) -> str:
+    if "fault" in row or "left_out" in row:
+        return row.get("fault", row.get("left_out"))
+    word = "converged" if row["converged"] else "unconverged"
+    if "quantities" in row or "distance" not in row:
+        return f"{word}, {row.get('effective_samples', 0):.0f} effective"
+    return (
+        f"{word}, {row['truth']}: distance {row['distance']:.3f} (noise {row['noise']:.3f}), missed"
+        f" {row['missed']:.3f}, ⟨U⟩ {row['energy_apart_kT']:.2f} kT apart, {row['effective_samples']:.0f}"
+        f" effective, Pareto-k {row['pareto_k']:.2f}"
+    )
+
+
+def verdict_table(rows: dict[str, Row]) -> bool:
+    """Prints word against truth, by kind; whether both bounds are held."""
+    judged = {name: row for name, row in rows.items() if "truth" in row}
+    counts = Counter((name.split()[0], row["converged"], row["truth"]) for name, row in judged.items())
+    truths = ("good", "between", "useless", "bad")
+    print(f"\n{'':22s}" + "".join(f"{truth:>10s}" for truth in truths))
+    for kind in ("easy", "hard", "starved", "dropped"):
+        for word in (True, False):
+            line = "".join(f"{counts[kind, word, truth]:10d}" for truth in truths)
+            print(f"{kind:8s} {'converged' if word else 'unconverged':13s}{line}")
+    said = [row for row in judged.values() if row["converged"]]
+    good = [row for row in judged.values() if row["truth"] == "good"]
+    wrong = {name: row for name, row in judged.items() if row["converged"] and row["truth"] == "bad"}
+    refused = {name: row for name, row in judged.items() if not row["converged"] and row["truth"] == "good"}
+    print(f"runs: {len(judged)}; left out or failed: {len(rows) - len(judged)}")
+    print(f"'converged' and wrong: {len(wrong)} of {len(said)} that say so (at most {WRONG_CONVERGED:.0%})")
+    print(f"good and called unconverged: {len(refused)} of {len(good)} (at most {WRONG_UNCONVERGED:.0%})")
+    for name, row in (wrong | refused).items():
+        print(f"  {name}: {described(row)}; {'; '.join(row['warnings'])}")
+    return len(wrong) <= WRONG_CONVERGED * len(said) and len(refused) <= WRONG_UNCONVERGED * len(good)
+
+
+def coverage_table(rows: dict[str, Row], molecules: dict[str, str]) -> bool:
+    """Prints how often each 95 % interval of converged runs holds the truth; whether all do often enough."""
+    held = True
+    print(f"\n{'':34s}{'covered':>9s}{'of':>5s}{'mean':>12s}{'z from reference or exact':>28s}")
+    for molecule in molecules:
+        mine = [row for name, row in rows.items() if name.split()[1] == molecule and row.get("converged")]
+        names = sorted({name for row in mine for name in row["quantities"]})
+        for name in names:
+            estimates = np.array([row["quantities"][name] for row in mine if name in row["quantities"]])
+            values, errors, known = estimates[:, 0], estimates[:, 1], estimates[0, 2:]
+            n, mean = len(values), float(values.mean())
+            spread = float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
+            if molecule == TOY and not name.startswith("population"):
+                known = np.array([exact(name), 0.0])
+                inside = np.abs(values - known[0]) <= 1.96 * errors
+            else:
+                others = (values.sum() - values) / max(n - 1, 1)
+                inside = np.abs(values - others) <= 1.96 * np.hypot(errors, spread)
+            z = (mean - known[0]) / math.hypot(spread, known[1]) if len(known) else math.nan
+            covered = float(inside.mean())
+            held &= COVERAGE[0] <= covered <= COVERAGE[1]
+            print(f"{molecule:20s}{name:14s}{covered:9.2f}{n:5d}{mean:12.4f}{z:28.1f}")
+    return held
+
+
+def exact(name: str) -> float:
+    """F/kT or ⟨U⟩/kT of the toy at 300 K from its closed form: ⟨U⟩ = −∂ ln Z/∂β."""
+    sys.path.insert(0, str(ROOT))
+    from boltzgen.systems import load_system
+    from tests.bonded_toy import log_z
+
+    system = load_system(TOY).system
+    if name == "F/kT":
+        return -log_z(system, 300.0)
+    step = 0.5  # K; d ln Z/d ln T = U/kT
+    rise = log_z(system, 300.0 + step) - log_z(system, 300.0 - step)
+    return rise / (math.log(300.0 + step) - math.log(300.0 - step))
+
+
+if __name__ == "__main__":
+    main()

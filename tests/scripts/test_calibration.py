@@ -1,0 +1,106 @@
+"""What calibration.py calls good, bad and covered, on ensembles of known shares."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from boltzgen.ensemble import Ensemble
+from boltzgen.molecules.dihedrals import dihedrals
+from boltzgen.molecules.molecule import Molecule
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+MODULES = ("calibration", "long_references", "jobs")
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(SCRIPTS), *sys.path])
+    yield __import__
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+def butane(n_anti, n_gauche, seed, higher=0.0):
+    """Frames of butane's anti and gauche conformers, shaken a little; energies in kT with unit spread."""
+    molecule = Molecule.from_smiles("CCCC")
+    seeds = molecule.seed_conformers(40)
+    torsion = np.abs(dihedrals(*(seeds[:, atom] for atom in range(4))))
+    anti, gauche = seeds[torsion > 2.5][0], seeds[torsion < 1.5][0]
+    random = np.random.default_rng(seed)
+    x = np.concatenate([np.repeat(anti[None], n_anti, 0), np.repeat(gauche[None], n_gauche, 0)])
+    x = random.permutation(x + 0.002 * random.normal(size=x.shape))
+    u = torch.from_numpy(random.normal(size=len(x)) + higher)
+    return Ensemble.from_frames(molecule, torch.from_numpy(x), u, 300.0, len(x), {"n_ladders": 10})
+
+
+def test_distances_tell_good_runs_from_bad_ones(script):
+    distance = script("long_references").distance_from_reference
+    reference = butane(7000, 3000, 0)
+    assert distance(butane(1400, 600, 1), reference)["truth"] == "good"
+    shifted = distance(butane(1000, 1000, 1), reference)
+    assert shifted["truth"] == "bad"
+    assert shifted["distance"] == pytest.approx(0.2, abs=1e-9)
+    dropped = distance(butane(2000, 0, 1), reference)
+    assert dropped["truth"] == "bad"
+    assert dropped["missed"] == pytest.approx(0.3, abs=1e-9)
+    assert distance(butane(1400, 600, 1, higher=2.0), reference)["truth"] == "bad"
+    few = butane(14, 6, 1)
+    assert distance(few, reference)["truth"] == "useless"
+
+
+def test_a_conformer_is_left_out_on_purpose(script):
+    module = script("long_references")
+    reference = butane(700, 300, 0)
+    rest, share = module.without_a_conformer(reference)
+    assert share == pytest.approx(0.3, abs=1e-9)
+    assert len(rest) == 700
+    assert module.distance_from_reference(rest, reference)["missed"] == pytest.approx(0.3, abs=1e-9)
+    assert module.without_a_conformer(butane(700, 0, 0)) is None
+
+
+def test_tables_count_wrong_words(script, capsys):
+    calibration = script("calibration")
+    figures = {"distance": 0.1, "noise": 0.0, "missed": 0.0, "energy_apart_kT": 0.0}
+    figures |= {"effective_samples": 10.0, "pareto_k": 0.1, "warnings": ["a reason"]}
+    row = {"converged": True, "truth": "good", **figures}
+    rows = {f"easy x {k}": row for k in range(40)}
+    assert calibration.verdict_table(rows)
+    assert calibration.verdict_table(rows | {"hard y 1": row | {"truth": "bad"}})  # 1 of 41
+    wrong = {f"hard y {k}": row | {"truth": "bad"} for k in range(2)}
+    assert not calibration.verdict_table(rows | wrong)  # 2 of 42
+    refused = {f"hard z {k}": row | {"converged": False} for k in range(8)}
+    assert not calibration.verdict_table(rows | refused)  # 8 of 48
+    assert "z 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("stated", "holds"), [(1.0, True), (0.5, False)])
+def test_coverage_is_of_honest_errors(script, stated, holds):
+    """Estimates that scatter by one standard error cover, by two do not."""
+    calibration, random = script("calibration"), np.random.default_rng(1)
+    rows = {
+        f"coverage butane {k}": {
+            "converged": True,
+            "quantities": {"U/kT": [random.normal(), stated, 0.0, 0.1]},
+        }
+        for k in range(50)
+    }
+    assert calibration.coverage_table(rows, {"butane": "CCCC"}) == holds
+
+
+def test_the_toys_energy_is_the_derivative_of_its_log_z(script):
+    """Its bonds and angles are nearly harmonic: half a kT each, and less than one for each torsion."""
+    calibration = script("calibration")
+    assert calibration.exact("F/kT") == pytest.approx(65.8333959, abs=1e-6)
+    assert 5.0 < calibration.exact("U/kT") < 13.0
+
+
+def test_equal_runs_are_told_apart_by_weights_alone(script):
+    module = script("long_references")
+    reference = butane(700, 300, 0)
+    heavier = np.where(module.Conformers.of(reference).members(reference)[0], 0.0, -50.0)
+    run = replace(reference, log_weights=heavier)
+    assert module.distance_from_reference(run, reference)["missed"] == pytest.approx(0.3, abs=1e-9)
