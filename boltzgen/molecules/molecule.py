@@ -125,9 +125,11 @@ class Molecule:
         """Canonical SMILES with the stereo RDKit perceives from ``positions`` [atoms, 3] nm alone."""
         return smiles_from_positions(self.rdmol, positions)
 
-    def seed_conformers(self, n: int, seed: int = 0, minimise: bool = True) -> np.ndarray:
+    def seed_conformers(
+        self, n: int, seed: int = 0, minimise: bool = True, seconds: float | None = None
+    ) -> np.ndarray:
         """At most ``n`` conformers [m, atoms, 3] nm float64 with this molecule's stereo (see seeds.py)."""
-        return seeds.seed_conformers(self.rdmol, n, seed, minimise)
+        return seeds.seed_conformers(self.rdmol, n, seed, minimise, seconds)
 
     def turned_conformers(self, seeds: np.ndarray, window: float = 25.0) -> np.ndarray:
         """``seeds`` with one amide, ester or acid bond on its other side, where within ``window`` kJ/mol.

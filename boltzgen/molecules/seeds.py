@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,54 +19,66 @@ EMBEDDING_ROUNDS = 4
 EMBEDDING_ATTEMPTS = 500  # for a conformer; bicyclobutane takes some hundred
 MINIMISATION_STEPS = 2000
 EMBEDDED_TOGETHER = 4  # what RDKit's time limit holds for: beyond it all of them are lost
+LEAST_SECONDS = 2.0  # for the first conformers, however late it is
 EMBEDDING_SECONDS = 20  # for a cage that does not close; ordinary ones take milliseconds
 MOST_STRAIN = 50.0 * KJ_PER_KCAL  # above the least: MMFF94 has minima that are no conformers
 
 
-def seed_conformers(rdmol: Chem.Mol, n: int, seed: int, minimise: bool = True) -> np.ndarray:
+def seed_conformers(
+    rdmol: Chem.Mol, n: int, seed: int, minimise: bool = True, seconds: float | None = None
+) -> np.ndarray:
     """At most ``n`` conformers [m, atoms, 3] nm float64 that carry the stereo of ``rdmol``.
 
     Conformers that ``rdmol`` brings along (from its file) come first; ETKDGv3 (Riniker & Landrum 2015;
     Wang 2020) makes the others. All are minimised with MMFF94 where it has parameters, and those dropped
     that minimisation leaves with far more strain than the least strained one. Conformers whose positions do
-    not show the molecule's stereo are replaced, the last rounds from random coordinates. Raises InputError
-    where none is found.
+    not show the molecule's stereo are replaced, the last rounds from random coordinates. There are fewer
+    where those of ``seconds`` took so long. Raises InputError where none is found.
     """
     if n < 1:
         raise InputError(f"The number of seed conformers must be at least 1, not {n}.")
     if seed < 0:
         raise InputError(f"The random seed must not be negative, but it is {seed}.")
     elements = StereoElements.of(rdmol)
+    end = math.inf if seconds is None else time.monotonic() + seconds
     found = [_minimised(rdmol, minimise)] if rdmol.GetNumConformers() else []
     embeds = True
     for attempt in range(EMBEDDING_ROUNDS):
         found = [x[elements.kept(x) & np.isfinite(x).all(axis=(1, 2))] for x in found]
-        missing = n - sum(len(x) for x in found)
-        if missing <= 0:
+        n_found = sum(len(x) for x in found)
+        missing = n - n_found
+        if missing <= 0 or (n_found and time.monotonic() > end):
             break
         random_coordinates = attempt >= EMBEDDING_ROUNDS // 2
         if not embeds and attempt not in (0, EMBEDDING_ROUNDS // 2):
             continue  # it would find nothing in as long a time again
-        fresh = _embedded(rdmol, missing, (seed, attempt), random_coordinates)
-        embeds = fresh.GetNumConformers() > 0
-        found.append(_minimised(fresh, minimise))
-    positions = np.concatenate([x[elements.kept(x) & np.isfinite(x).all(axis=(1, 2))] for x in found])[:n]
-    if len(positions) == 0:
+        embeds = False
+        for batch in _embedded(rdmol, missing, (seed, attempt), random_coordinates, end):
+            embeds = True
+            found.append(_minimised(batch, minimise))
+    found = [x[elements.kept(x) & np.isfinite(x).all(axis=(1, 2))] for x in found]
+    if not any(len(x) for x in found):
+        within = f" within {seconds:.0f} s (a larger --budget gives more)" if time.monotonic() > end else ""
         raise InputError(
-            f"RDKit finds no three-dimensional conformer of '{canonical_smiles(rdmol)}' with its stereo: "
+            f"RDKit finds{within} no three-dimensional conformer of '{canonical_smiles(rdmol)}' with its stereo: "
             "check the stereo labels or give an .sdf file with positions."
         )
+    positions = np.concatenate(found)[:n]
     return positions[_unstrained(rdmol, positions)] if minimise else positions
 
 
-def _embedded(rdmol: Chem.Mol, n: int, seed: tuple[int, int], random_coordinates: bool) -> Chem.Mol:
-    """A copy of ``rdmol`` with up to ``n`` new conformers instead of its own."""
+def _embedded(
+    rdmol: Chem.Mol, n: int, seed: tuple[int, int], random_coordinates: bool, end: float
+) -> Iterator[Chem.Mol]:
+    """Copies of ``rdmol`` with up to ``n`` new conformers in all instead of its own, some in each.
+
+    The first is made in any case, others until ``end`` on the monotonic clock.
+    """
     parameters: Any = rdDistGeom.ETKDGv3()  # RDKit's type stubs call its settings constants
     # By default RDKit multiplies the seed with the conformer's number: 0 would make all of them equal, and 1
     # and 2 share every other one.
     parameters.enableSequentialRandomSeeds = True
     parameters.maxIterations = max(EMBEDDING_ATTEMPTS, 10 * rdmol.GetNumAtoms())  # RDKit's own: 10 an atom
-    parameters.timeout = EMBEDDING_SECONDS
     parameters.useRandomCoords = random_coordinates
     parameters.clearConfs = True
     parameters.numThreads = 1
@@ -73,17 +88,20 @@ def _embedded(rdmol: Chem.Mol, n: int, seed: tuple[int, int], random_coordinates
     if copy.GetNumAtoms() == 1:  # distance geometry needs a distance
         for _ in range(n):
             copy.AddConformer(Chem.Conformer(1), assignId=True)
-        return copy
-    batch = Chem.Mol(copy)
+        yield copy
+        return
     for start in range(0, n, EMBEDDED_TOGETHER):
+        left = end - time.monotonic()
+        if start and left <= 0:
+            return
+        parameters.timeout = math.ceil(min(max(left, LEAST_SECONDS), EMBEDDING_SECONDS))
         parameters.randomSeed = first + start
+        batch = Chem.Mol(copy)
         with rdBase.BlockLogs():
             found = rdDistGeom.EmbedMultipleConfs(batch, min(EMBEDDED_TOGETHER, n - start), parameters)
         if len(found) == 0:
-            break
-        for placed in batch.GetConformers():
-            copy.AddConformer(placed, assignId=True)
-    return copy
+            return
+        yield batch
 
 
 def _unstrained(rdmol: Chem.Mol, positions: np.ndarray) -> np.ndarray:

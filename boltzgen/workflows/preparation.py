@@ -34,17 +34,20 @@ SYMMETRY_FRAMES = 64
 TRIAL_STEPS = 4
 TRIAL_WALKERS = 512
 MOST_CUT = 4**6
+SEEDS_SHARE = 0.2  # of the budget
 FRAMES_SHARE, LEAST_FRAMES_SHARE = 0.25, 0.03  # of the budget
 LATE_SHARE, LATE_FRAMES = 0.5, 4096  # coordinates are fitted to fewer frames when so much of it is gone
 
 
-def starting_positions(molecule: Molecule, seed: int, n_seeds: int = SEED_CONFORMERS) -> Tensor:
+def starting_positions(
+    molecule: Molecule, seed: int, n_seeds: int = SEED_CONFORMERS, seconds: float | None = None
+) -> Tensor:
     """Conformers [n, atoms, 3] in nm where walkers start: embedded ones, and amides and esters turned over.
 
     Embedding makes secondary amides and esters on one side only, and labels prochiral atoms in either order:
     they are put in that of ``label_frame``, which dynamics then keeps.
     """
-    seeds = molecule.seed_conformers(n_seeds, seed=seed)
+    seeds = molecule.seed_conformers(n_seeds, seed=seed, seconds=seconds)
     turned = molecule.turned_conformers(seeds)
     starts = torch.as_tensor(np.concatenate([seeds, turned])).float()
     return in_label_order(molecule, torch.cat([label_frame(molecule), starts]))[1:].float()
@@ -165,12 +168,13 @@ def prepare(
             config.molecule, config.forcefield, config.solvent, config.release_constraints
         )
         molecule = system.molecule
-        starts = starting_positions(molecule, config.seed, n_seeds).to(device)
+        budget = None if config.training.max_steps is not None else whole_budget(config, molecule.n_atoms)
+        seconds = None if budget is None else SEEDS_SHARE * budget
+        starts = starting_positions(molecule, config.seed, n_seeds, seconds).to(device)
     with watch.stage("energy"):
         target = BoltzmannTarget(compile_system(system.system), config.temperature)
         masses = torch.as_tensor(molecule.masses).float().to(device)
     with watch.stage("dynamics", f"{config.frames.ladders} ladders of temperatures"):
-        budget = None if config.training.max_steps is not None else whole_budget(config, molecule.n_atoms)
         allowed = _frames_seconds(budget, watch)
         size = affordable_frames(config, target, masses, starts, generator, allowed)
         turns, spent = BondTurns.of(molecule, device), watch.allowance(allowed)
