@@ -60,8 +60,8 @@ def seed_conformers(
     if not any(len(x) for x in found):
         within = f" within {seconds:.0f} s (a larger --budget gives more)" if time.monotonic() > end else ""
         raise InputError(
-            f"RDKit finds{within} no three-dimensional conformer of '{canonical_smiles(rdmol)}' with its stereo:"
-            " check the stereo labels or give an .sdf file with positions."
+            f"RDKit finds{within} no three-dimensional conformer of '{canonical_smiles(rdmol)}' with its"
+            " stereo: check the stereo labels or give an .sdf file with positions."
         )
     positions = np.concatenate(found)[:n]
     return positions[_unstrained(rdmol, positions)] if minimise else positions

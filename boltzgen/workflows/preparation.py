@@ -36,7 +36,7 @@ TRIAL_WALKERS = 512
 MOST_CUT = 4**6
 SEEDS_SHARE = 0.2  # of the budget
 FRAMES_SHARE, LEAST_FRAMES_SHARE = 0.25, 0.03  # of the budget
-LATE_SHARE, LATE_FRAMES = 0.5, 4096  # coordinates are fitted to fewer frames when so much of it is gone
+LATE_SHARE, LATE_FRAMES = 0.4, 2048  # coordinates are fitted to fewer frames when so much of it is gone
 
 
 def starting_positions(
