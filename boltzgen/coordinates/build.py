@@ -207,13 +207,11 @@ def _rings(molecule: Molecule) -> list[tuple[int, ...]]:
     return [tuple(ring) for ring in Chem.GetSymmSSSR(Chem.Mol(molecule.rdmol))]
 
 
-def _stereo(molecule: Molecule) -> Iterator[tuple[tuple[int, int, int, int, int], ...]]:
+def _stereo(molecule: Molecule) -> Iterator[tuple[tuple[int, ...], ...]]:
     """Stereocentres and double bonds of ``molecule`` as ``LabelRules`` takes them."""
     stereo = molecule.stereo
     for elements, signs in ((stereo.centres, stereo.handedness), (stereo.double_bonds, stereo.cis)):
-        yield tuple(
-            (a, b, c, d, sign) for (a, b, c, d), sign in zip(elements.tolist(), signs.tolist(), strict=True)
-        )
+        yield tuple((*atoms, sign) for atoms, sign in zip(elements.tolist(), signs.tolist(), strict=True))
 
 
 def _sorted(rules: Sequence[LabelRule]) -> tuple[LabelRule, ...]:

@@ -57,15 +57,16 @@ class LabelRules:
 
     ``skeletal``: permutations of rings and other parts that only move as a whole, the identity first; the
     first one is taken with which the neighbours of every ``handed`` (centre, neighbours) ascend. ``rules``
-    follow. ``stereo`` (centre, three neighbours, sign of their triple product) and ``double_bonds``
+    follow. ``stereo`` (centre, four points about it and the sign of their volume, as in ``StereoElements``)
+    and ``double_bonds``
     (a, b, c, d, +1 where a and d are on one side of b=c, −1 where not) are kept.
     """
 
     skeletal: tuple[tuple[int, ...], ...]
     handed: tuple[tuple[int, ...], ...]
     rules: tuple[LabelRule, ...]
-    stereo: tuple[tuple[int, int, int, int, int], ...] = ()
-    double_bonds: tuple[tuple[int, int, int, int, int], ...] = ()
+    stereo: tuple[tuple[int, ...], ...] = ()
+    double_bonds: tuple[tuple[int, ...], ...] = ()
 
     @property
     def log_multiplicity(self) -> float:
@@ -80,8 +81,8 @@ class LabelRules:
             tuple(tuple(p) for p in config["skeletal"]),
             tuple(tuple(centre) for centre in config["handed"]),
             tuple(LabelRule.from_config(rule) for rule in config["rules"]),
-            tuple((a, b, c, d, sign) for a, b, c, d, sign in config["stereo"]),
-            tuple((a, b, c, d, sign) for a, b, c, d, sign in config["double_bonds"]),
+            tuple(tuple(element) for element in config["stereo"]),
+            tuple(tuple(element) for element in config["double_bonds"]),
         )
 
     def canonicalise(
@@ -128,8 +129,9 @@ class LabelRules:
     def keep_stereo(self, x: Float[Tensor, "batch atoms 3"], placement: Placement) -> Tensor:
         """Whether handed centres have their order, stereo elements their sign: bool [batch]."""
         kept = self.in_order(x, placement)
-        for centre, *others, sign in self.stereo:
-            a, b, c = (x[:, other] - x[:, centre] for other in others)
+        for centre, *four, sign in self.stereo:
+            first, *others = torch.nn.functional.normalize(x[:, four] - x[:, centre, None], dim=-1).unbind(1)
+            a, b, c = (other - first for other in others)
             kept &= (torch.linalg.cross(a, b) * c).sum(-1) * sign > 0
         for *atoms, sign in self.double_bonds:
             a, b, c, d = (x[:, atom] for atom in atoms)

@@ -15,10 +15,11 @@ from rdkit.Chem import rdMolInterchange
 
 from boltzgen.errors import InputError
 from boltzgen.molecules import seeds
+from boltzgen.molecules.isomers import stereoisomers
 from boltzgen.molecules.peptides import label_atom, read_pdb, read_sequence
 from boltzgen.molecules.reading import read_file, read_smiles, with_hydrogens
 from boltzgen.molecules.smiles import parsed_smiles
-from boltzgen.molecules.stereo import StereoElements, canonical_smiles, smiles_from_positions, stereoisomers
+from boltzgen.molecules.stereo import StereoElements, canonical_smiles, smiles_from_positions
 from boltzgen.molecules.turned import turned_conformers
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from rdkit import Chem, rdBase
 
 from boltzgen.errors import InputError
 from boltzgen.files.given import read_text
+from boltzgen.molecules.isomers import stereoisomers, without_unknown_marks
 from boltzgen.molecules.smiles import parsed_smiles, require_sane, shown
-from boltzgen.molecules.stereo import canonical_smiles, stereoisomers, without_unknown_marks
+from boltzgen.molecules.stereo import canonical_smiles
 from boltzgen.molecules.symmetry import MolecularGraph
 from boltzgen.molecules.unkept_stereo import require_kept_stereo
 

@@ -1,29 +1,23 @@
-"""Stereo of a molecule: what its graph leaves open, and what positions in space show.
+"""Stereo of a molecule: what its labels say, and what positions in space show.
 
 Energies, distances and weights are blind to reflection, so that stereo is always judged from positions.
-Kept are tetrahedral centres and E/Z bonds. Pyramidal nitrogen, amides, amidinium (whose double bond only the
+Kept are tetrahedral centres and E/Z bonds. Phosphates and the like whose oxygens differ in the drawing only
+are no centres. Pyramidal nitrogen, amides, amidinium (whose double bond only the
 drawing places), esters and the axial chirality of biaryls are not stereo here: they are sampled or follow
 from the seed conformers. Other kinds are refused (unkept_stereo.py).
 """
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from rdkit import Chem, rdBase
-from rdkit.Chem import rdDistGeom
 
-from boltzgen.errors import InputError
-from boltzgen.molecules.symmetry import MolecularGraph, delocalised_groups
+from boltzgen.molecules.symmetry import delocalised_groups
 from boltzgen.units import NM_PER_ANGSTROM
 
-MOST_LISTED_ISOMERS = 64
-MOST_TRIED_LABELS = 1024
-MOST_EMBEDDED_ISOMERS = 8
-EMBEDDING_ATTEMPTS = 200  # bicyclobutane takes more than 20
+REGULAR_TETRAHEDRON = 16.0 / 27.0**0.5  # six times its volume, its corners at distance one from the centre
 
 
 def canonical_smiles(rdmol: Chem.Mol) -> str:
@@ -32,149 +26,42 @@ def canonical_smiles(rdmol: Chem.Mol) -> str:
     Double bonds that could be drawn elsewhere show no side.
     """
     with rdBase.BlockLogs():
-        return Chem.MolToSmiles(Chem.RemoveHs(_without_delocalised_stereo(rdmol)))
+        return Chem.MolToSmiles(Chem.RemoveHs(without_delocalised_stereo(rdmol)))
 
 
-def stereoisomers(rdmol: Chem.Mol) -> list[Chem.Mol]:
-    """Every distinct molecule that gives a label to each stereo element ``rdmol`` leaves open.
-
-    ``rdmol`` has explicit hydrogens. A molecule without open elements comes back alone, as it is. Up to
-    ``MOST_EMBEDDED_ISOMERS`` isomers are tried in three dimensions and the impossible ones dropped (the
-    trans bridgeheads of norbornane); at most ``MOST_LISTED_ISOMERS`` are returned, out of the first
-    ``MOST_TRIED_LABELS`` combinations of labels. Raises InputError for a centre that RDKit cannot label: one
-    between rings that differ by cis and trans alone.
-    """
-    rdmol = _without_delocalised_stereo(rdmol)
-    centres, double_bonds = _unspecified(rdmol)
-    if not centres and not double_bonds:
-        _require_labels_for(rdmol)
-        return [rdmol]
-    _require_labels_for(_labelled(rdmol, centres, double_bonds, (False,) * len(centres + double_bonds)))
-    isomers: dict[str, Chem.Mol] = {}
-    choices = itertools.product((False, True), repeat=len(centres) + len(double_bonds))
-    for choice in itertools.islice(choices, MOST_TRIED_LABELS):
-        isomer = _labelled(rdmol, centres, double_bonds, choice)
-        isomers.setdefault(canonical_smiles(isomer), isomer)
-        if len(isomers) == MOST_LISTED_ISOMERS:
-            break
-    if 1 < len(isomers) <= MOST_EMBEDDED_ISOMERS:
-        isomers = {smiles: isomer for smiles, isomer in isomers.items() if _embeds(isomer)}
-    return [isomers[smiles] for smiles in sorted(isomers)]
-
-
-def _unspecified(rdmol: Chem.Mol) -> tuple[list[int], list[int]]:
-    """Indices of the tetrahedral atoms and of the double bonds whose stereo is real but not given."""
-    heavy = Chem.Mol(rdmol)
-    for atom in heavy.GetAtoms():
-        atom.SetIntProp("_index", atom.GetIdx())
-    with rdBase.BlockLogs():
-        heavy = Chem.RemoveHs(heavy)
-    specified = Chem.StereoSpecified.Specified  # wavy and crossed bonds of a mol file are "Unknown": open too
-    delocalised = {bond.GetIdx() for bond in _delocalised_bonds(rdmol)}
-    # Without explicit hydrogens the N–H of an aziridine, which inverts, is no centre.
-    centres = [
-        heavy.GetAtomWithIdx(info.centeredOn).GetIntProp("_index")
-        for info in Chem.FindPotentialStereo(heavy)
-        if info.type == Chem.StereoType.Atom_Tetrahedral and info.specified != specified
-    ]
-    # With explicit hydrogens the two sides of an imine C=N–H are told apart.
-    double_bonds = [
-        info.centeredOn
-        for info in Chem.FindPotentialStereo(Chem.Mol(rdmol))
-        if info.type == Chem.StereoType.Bond_Double
-        and info.specified != specified
-        and info.centeredOn not in delocalised
-        and not _is_cumulated(rdmol.GetBondWithIdx(info.centeredOn))
-    ]
-    return centres, double_bonds
-
-
-def _delocalised_bonds(rdmol: Chem.Mol) -> list[Chem.Bond]:
+def delocalised_bonds(rdmol: Chem.Mol) -> list[Chem.Bond]:
     """The double bonds of amidinium, carboxylate and the like."""
     pairs = [(centre, member) for centre, group in delocalised_groups(rdmol) for member in group]
     bonds = [rdmol.GetBondBetweenAtoms(*pair) for pair in pairs]
     return [bond for bond in bonds if bond.GetBondType() == Chem.BondType.DOUBLE]
 
 
-def _without_delocalised_stereo(rdmol: Chem.Mol) -> Chem.Mol:
-    """``rdmol`` without labels on double bonds that could be drawn elsewhere; itself if there are none."""
-    labelled = [b.GetIdx() for b in _delocalised_bonds(rdmol) if b.GetStereo() != Chem.BondStereo.STEREONONE]
-    if not labelled:
+def resonant_centres(rdmol: Chem.Mol) -> set[int]:
+    """Atoms with two terminal neighbours that differ in the drawing only: P(=O)[O-], S(=O)[O-], P(=S)[S-]."""
+    isotopes = {
+        centre: [rdmol.GetAtomWithIdx(member).GetIsotope() for member in group]
+        for centre, group in delocalised_groups(rdmol)
+    }
+    return {centre for centre, found in isotopes.items() if len(set(found)) < len(found)}
+
+
+def without_delocalised_stereo(rdmol: Chem.Mol) -> Chem.Mol:
+    """``rdmol`` without labels that depend on where charges and bonds are drawn; itself without any."""
+    bonds = [b.GetIdx() for b in delocalised_bonds(rdmol) if b.GetStereo() != Chem.BondStereo.STEREONONE]
+    unlabelled = Chem.ChiralType.CHI_UNSPECIFIED
+    centres = [i for i in resonant_centres(rdmol) if rdmol.GetAtomWithIdx(i).GetChiralTag() != unlabelled]
+    if not bonds and not centres:
         return rdmol
     rdmol = Chem.Mol(rdmol)
-    for index in labelled:
-        rdmol.GetBondWithIdx(index).SetStereo(Chem.BondStereo.STEREONONE)
-    for bond in rdmol.GetBonds():
-        bond.SetBondDir(Chem.BondDir.NONE)
-    Chem.SetDoubleBondNeighborDirections(rdmol)
-    return rdmol
-
-
-def _require_labels_for(rdmol: Chem.Mol) -> None:
-    """Raises InputError where a carbon or silicon has four unlike neighbours and yet no label."""
-    graph = MolecularGraph.from_rdmol(rdmol)
-    for atom in rdmol.GetAtoms():
-        around = graph.neighbours[atom.GetIdx()]
-        unlike = len(around) == 4 and len({graph.classes[n] for n in around}) == 4
-        labelled = atom.GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED
-        if atom.GetAtomicNum() in (6, 14) and unlike and not labelled:
-            raise InputError(
-                f"Atom {atom.GetIdx()} of '{canonical_smiles(rdmol)}' is a stereocentre by the stereo of its "
-                "branches alone, which RDKit cannot label: give a molecule without such a centre."
-            )
-
-
-def without_unknown_marks(rdmol: Chem.Mol) -> Chem.Mol:
-    """A copy without the wavy and crossed bonds of a mol file, for which no label would be taken."""
-    rdmol = Chem.Mol(rdmol)
-    for bond in rdmol.GetBonds():
-        if bond.GetBondDir() in (Chem.BondDir.UNKNOWN, Chem.BondDir.EITHERDOUBLE):
+    for index in centres:
+        rdmol.GetAtomWithIdx(index).SetChiralTag(unlabelled)
+    if bonds:
+        for index in bonds:
+            rdmol.GetBondWithIdx(index).SetStereo(Chem.BondStereo.STEREONONE)
+        for bond in rdmol.GetBonds():
             bond.SetBondDir(Chem.BondDir.NONE)
-        if bond.GetStereo() == Chem.BondStereo.STEREOANY:
-            bond.SetStereo(Chem.BondStereo.STEREONONE)
-        bond.ClearProp("_UnknownStereo")
+        Chem.SetDoubleBondNeighborDirections(rdmol)
     return rdmol
-
-
-def _is_cumulated(bond: Chem.Bond) -> bool:
-    return any(
-        other.GetIdx() != bond.GetIdx() and other.GetBondType() == Chem.BondType.DOUBLE
-        for atom in (bond.GetBeginAtom(), bond.GetEndAtom())
-        for other in atom.GetBonds()
-    )
-
-
-def _labelled(
-    rdmol: Chem.Mol, centres: list[int], double_bonds: list[int], choice: tuple[bool, ...]
-) -> Chem.Mol:
-    isomer = without_unknown_marks(rdmol)
-    tags = (Chem.ChiralType.CHI_TETRAHEDRAL_CCW, Chem.ChiralType.CHI_TETRAHEDRAL_CW)
-    geometries = (Chem.BondStereo.STEREOCIS, Chem.BondStereo.STEREOTRANS)
-    for index, flag in zip(centres, choice, strict=False):
-        isomer.GetAtomWithIdx(index).SetChiralTag(tags[flag])
-    for index, flag in zip(double_bonds, choice[len(centres) :], strict=True):
-        bond = isomer.GetBondWithIdx(index)
-        begin, end = bond.GetBeginAtom(), bond.GetEndAtom()
-        first = min(a.GetIdx() for a in begin.GetNeighbors() if a.GetIdx() != end.GetIdx())
-        last = min(a.GetIdx() for a in end.GetNeighbors() if a.GetIdx() != begin.GetIdx())
-        bond.SetStereoAtoms(first, last)
-        bond.SetStereo(geometries[flag])
-    Chem.SetDoubleBondNeighborDirections(isomer)
-    Chem.AssignStereochemistry(isomer, cleanIt=True, force=True)
-    for index in centres:  # a label that tells nothing apart (cubane, the nitrogens of DABCO) is none
-        tag = isomer.GetAtomWithIdx(index).GetChiralTag()
-        labelled_smiles = canonical_smiles(isomer)
-        isomer.GetAtomWithIdx(index).SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
-        if canonical_smiles(isomer) != labelled_smiles:
-            isomer.GetAtomWithIdx(index).SetChiralTag(tag)
-    return isomer
-
-
-def _embeds(rdmol: Chem.Mol) -> bool:
-    parameters: Any = rdDistGeom.ETKDGv3()
-    parameters.randomSeed, parameters.maxIterations = 1, EMBEDDING_ATTEMPTS
-    with rdBase.BlockLogs():
-        return rdDistGeom.EmbedMolecule(Chem.Mol(rdmol), parameters) >= 0
 
 
 def smiles_from_positions(rdmol: Chem.Mol, positions: np.ndarray) -> str:
@@ -187,7 +74,22 @@ def smiles_from_positions(rdmol: Chem.Mol, positions: np.ndarray) -> str:
     bare.RemoveAllConformers()
     bare.AddConformer(conformer(positions), assignId=True)
     Chem.AssignStereochemistryFrom3D(bare)
+    _perceive_one_sided(bare, np.asarray(positions, dtype=np.float64))
     return canonical_smiles(bare)
+
+
+def _perceive_one_sided(rdmol: Chem.Mol, x: np.ndarray) -> None:
+    """Labels centres whose four neighbours are on one side, at which RDKit goes by any three of them."""
+    for atom in rdmol.GetAtoms():
+        if atom.GetDegree() != 4 or atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED:
+            continue
+        centre = x[[atom.GetIdx()]]
+        four = x[[bond.GetOtherAtomIdx(atom.GetIdx()) for bond in atom.GetBonds()]]
+        volume = handed_volume(centre, four)
+        replaced = np.array([np.where(np.arange(4)[:, None] == k, centre, four) for k in range(4)])
+        if (np.sign(handed_volume(centre, replaced)) != np.sign(volume)).any():
+            ccw, cw = Chem.ChiralType.CHI_TETRAHEDRAL_CCW, Chem.ChiralType.CHI_TETRAHEDRAL_CW
+            atom.SetChiralTag(ccw if volume < 0 else cw)
 
 
 def conformer(positions: np.ndarray) -> Chem.Conformer:
@@ -198,13 +100,26 @@ def conformer(positions: np.ndarray) -> Chem.Conformer:
     return result
 
 
+def handed_volume(centre: np.ndarray, four: np.ndarray) -> np.ndarray:
+    """Six times the signed volume [...] of the tetrahedron of directions from a centre to four points.
+
+    ``centre`` [..., 1, 3], ``four`` [..., 4, 3]; a point at the centre stays there. The triple product of
+    three of the directions will not do: its sign depends on which three where all four point to one side of a
+    plane, as at the bridgeheads of bicyclobutane.
+    """
+    u = _directions(four - centre)
+    a, b, c = (u[..., k, :] - u[..., 0, :] for k in (1, 2, 3))
+    return np.einsum("...i,...i->...", np.cross(a, b), c)
+
+
 @dataclass(frozen=True)
 class StereoElements:
     """The labelled stereo elements of a molecule as signs of determinants.
 
-    ``centres`` [c, 4]: a tetrahedral atom and three of its neighbours; ``handedness`` [c]: the sign of the
-    triple product of the vectors from the atom to these neighbours. ``double_bonds`` [d, 4]: a–b=c–d;
-    ``cis`` [d]: +1 where a and d are on the same side, −1 where not.
+    ``centres`` [c, 5]: a tetrahedral atom and its four neighbours, or, of a pyramid, the atom itself for the
+    lone pair and its three neighbours; ``handedness`` [c]: the sign of the volume that the directions to the
+    four span (see ``handed_volume``). ``double_bonds`` [d, 4]: a–b=c–d; ``cis`` [d]: +1 where a and d are on
+    the same side, −1 where not.
     """
 
     centres: np.ndarray
@@ -222,12 +137,13 @@ class StereoElements:
                 continue
             neighbours = [bond.GetOtherAtomIdx(atom.GetIdx()) for bond in atom.GetBonds()]
             # CCW: seen from the first neighbour the others turn counterclockwise, in the order of the bonds.
-            # The first three are taken, as RDKit does: of badly bent centres other three may tell otherwise.
-            # Of three neighbours, the lone pair stands for the fourth.
-            centres.append([atom.GetIdx(), *neighbours[:3]])
-            handedness.append(1 if atom.GetChiralTag() == ccw else -1)
+            # Of four, the last three seen from the first; of three, the lone pair stands for the fourth.
+            four = neighbours if len(neighbours) == 4 else [atom.GetIdx(), *neighbours]
+            sign = 1 if len(neighbours) == 4 else -1
+            centres.append([atom.GetIdx(), *four])
+            handedness.append(-sign if atom.GetChiralTag() == ccw else sign)
         double_bonds, cis = [], []
-        delocalised = {bond.GetIdx() for bond in _delocalised_bonds(rdmol)}
+        delocalised = {bond.GetIdx() for bond in delocalised_bonds(rdmol)}
         for bond in rdmol.GetBonds():
             stereo = bond.GetStereo()
             if stereo <= Chem.BondStereo.STEREOANY or bond.GetIdx() in delocalised:
@@ -236,7 +152,7 @@ class StereoElements:
             double_bonds.append([first, bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), last])
             cis.append(1 if stereo in (Chem.BondStereo.STEREOZ, Chem.BondStereo.STEREOCIS) else -1)
         return cls(
-            np.array(centres, dtype=np.int64).reshape(-1, 4),
+            np.array(centres, dtype=np.int64).reshape(-1, 5),
             np.array(handedness, dtype=np.int64),
             np.array(double_bonds, dtype=np.int64).reshape(-1, 4),
             np.array(cis, dtype=np.int64),
@@ -249,18 +165,18 @@ class StereoElements:
     def margins(self, positions: np.ndarray) -> np.ndarray:
         """How clearly ``positions`` [n, atoms, 3] show each element: [n, elements] in [−1, 1].
 
-        The determinant over the product of its vectors' lengths, positive where it has the element's sign:
-        the volume of three neighbours' directions, or the cosine of a double bond's torsion.
+        Positive where an element has its sign: the volume that four neighbours' directions span, over that of
+        a regular tetrahedron, that of a pyramid's three directions, or the cosine of a double bond's torsion.
         """
         x = np.asarray(positions, dtype=np.float64)
-        a, b, c, d = (x[:, self.centres[:, k]] for k in range(4))
-        b, c, d = (_directions(bond) for bond in (b - a, c - a, d - a))
-        triple = np.einsum("nci,nci->nc", np.cross(b, c), d)
+        volume = handed_volume(x[:, self.centres[:, :1]], x[:, self.centres[:, 1:]])
+        tetrahedral = (self.centres[:, 1:] != self.centres[:, :1]).all(axis=1)
+        volume /= np.where(tetrahedral, REGULAR_TETRAHEDRON, 1.0)
         a, b, c, d = (x[:, self.double_bonds[:, k]] for k in range(4))
         axis = c - b
         first, last = _directions(np.cross(a - b, axis)), _directions(np.cross(d - c, axis))
         same_side = np.einsum("nci,nci->nc", first, last)
-        return np.concatenate([triple * self.handedness, same_side * self.cis], axis=1)
+        return np.concatenate([volume * self.handedness, same_side * self.cis], axis=1)
 
 
 def _directions(vectors: np.ndarray) -> np.ndarray:

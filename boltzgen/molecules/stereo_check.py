@@ -75,20 +75,14 @@ def require_stereo(molecule: Molecule, positions: np.ndarray, seconds: float = P
 
 
 def _other_choices(molecule: Molecule) -> StereoElements:
-    """The stereo elements by all other neighbours: of an atom that is not badly bent they say the same."""
-    given, neighbours = (
-        molecule.stereo,
-        {
-            atom.GetIdx(): [bond.GetOtherAtomIdx(atom.GetIdx()) for bond in atom.GetBonds()]
-            for atom in molecule.rdmol.GetAtoms()
-        },
-    )
+    """The stereo elements by three neighbours or others, which agree unless an atom is badly bent."""
+    given = molecule.stereo
+    neighbours = [[n.GetIdx() for n in atom.GetNeighbors()] for atom in molecule.rdmol.GetAtoms()]
     centres, handedness = [], []
-    for (centre, *_), sign in zip(given.centres.tolist(), given.handedness.tolist(), strict=True):
-        around = neighbours[centre]
-        for left_out in range(len(around) - 1 if len(around) == 4 else 0):
-            centres.append([centre, *around[:left_out], *around[left_out + 1 :]])
-            handedness.append(sign * (-1) ** (3 - left_out))
+    for (centre, *four), sign in zip(given.centres.tolist(), given.handedness.tolist(), strict=True):
+        for left_out in range(4 if centre not in four else 0):
+            centres.append([centre, *four[:left_out], centre, *four[left_out + 1 :]])
+            handedness.append(sign)
     double_bonds, cis = [], []
     for (first, begin, end, last), sign in zip(given.double_bonds.tolist(), given.cis.tolist(), strict=True):
         for a in set(neighbours[begin]) - {end}:
@@ -96,7 +90,7 @@ def _other_choices(molecule: Molecule) -> StereoElements:
                 double_bonds.append([a, begin, end, d])
                 cis.append(sign * (1 if a == first else -1) * (1 if d == last else -1))
     return StereoElements(
-        np.array(centres, dtype=np.int64).reshape(-1, 4),
+        np.array(centres, dtype=np.int64).reshape(-1, 5),
         np.array(handedness, dtype=np.int64),
         np.array(double_bonds, dtype=np.int64).reshape(-1, 4),
         np.array(cis, dtype=np.int64),
