@@ -146,7 +146,7 @@ class _Parts:
         groups = _solvable(zmatrix, groups)
         handed = handed_centres(graph, zmatrix, x)
         ordering, fixed = order_rules(graph, handed)
-        groups, folds = fold_rules(graph, zmatrix, groups, x)
+        groups, folds = fold_rules(graph, zmatrix, groups, x, fixed)
         skeletal = skeletal_permutations(graph, fixed)
         placement = Placement(zmatrix)
         return cls(rings, flexible, zmatrix, placement, groups, handed, fixed, ordering, folds, skeletal)

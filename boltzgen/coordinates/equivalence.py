@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from boltzgen.coordinates.groups import Group
-from boltzgen.coordinates.labels import LabelRule
+from boltzgen.coordinates.labels import LabelRule, LabelRules
 from boltzgen.coordinates.placement import Placement
 from boltzgen.coordinates.pyramids import is_pyramidal, pyramid_volume
 from boltzgen.coordinates.zmatrix import ZMatrix
@@ -110,12 +110,24 @@ def skeletal_permutations(
 
 
 def fold_rules(
-    graph: MolecularGraph, zmatrix: ZMatrix, groups: list[Group], frames: Tensor
+    graph: MolecularGraph,
+    zmatrix: ZMatrix,
+    groups: list[Group],
+    frames: Tensor,
+    fixed: dict[int, tuple[int, ...]],
 ) -> tuple[list[Group], list[LabelRule]]:
-    """Groups with their folds, and the rules that fold them. ``low`` of a rotor is set from frames later."""
+    """Groups with their folds, and the rules that fold them. ``low`` of a rotor is set from frames later.
+
+    A rotor is folded where passing its labels on leaves the ``fixed`` centres in their order: turning
+    N-ethyl-4-piperidinol's ring over does not exchange its two halves, as C4 would be inverted.
+    """
+    handed = LabelRules((), tuple((centre, *others) for centre, others in fixed.items()), ())
+    placement = Placement(zmatrix)
     result, rules = [], []
     for group in groups:
         changed, rule = _fold(graph, zmatrix, group, frames)
+        if rule and not handed.in_order(frames[:1, rule.permutation], placement):
+            changed, rule = group, None
         result.append(changed)
         rules += [rule] if rule else []
     return result, rules

@@ -5,8 +5,10 @@ import torch
 from rdkit import Chem
 from rdkit.Chem import rdForceFieldHelpers
 
+from boltzgen.coordinates.build import build_coordinates
 from boltzgen.coordinates.internal import MolecularCoordinates
 from boltzgen.coordinates.labels import LabelRules
+from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.stereo import conformer
 from tests.coordinates.frames import coordinates, frames, molecule, samples
 from tests.coordinates.oracles import superposed_deviation
@@ -140,3 +142,27 @@ def test_labels_do_not_move_atoms(name):
         assert torch.equal(x[:, same].sort(1).values, images[:, same].sort(1).values)
     again = coords.to_positions(*coords.from_positions(images)[:2])[0]
     assert superposed_deviation(again, coords.canonicalise(x)).max() < 1e-8
+
+
+@pytest.mark.parametrize(
+    ("smiles", "multiplicity"),
+    [
+        ("CN1CCC(O)CC1", 3),
+        ("CCN1CCC(O)(C)CC1", 9),
+        ("CC(=O)N1CCC(F)CC1", 3),
+        ("CCN1CCOCC1", 6),
+    ],
+)
+def test_a_ring_that_holds_a_centre_is_not_turned_over_by_its_labels(smiles, multiplicity):
+    """The two halves of a ring change places by a turn of the bond to it, but for a centre across, as C4 of
+    4-piperidinol, which that would invert. Chairs of both kinds are in the domain, and so is every image."""
+    molecule = Molecule.from_smiles(smiles)
+    x = torch.as_tensor(molecule.seed_conformers(24))
+    coords = build_coordinates(molecule, x, dtype=torch.float64)
+    assert coords.multiplicity == multiplicity
+    inside = coords.canonicalise(x)
+    assert coords.contains(inside).all()
+    assert torch.isfinite(coords.from_positions(x)[2]).all()
+    images = coords.randomise_labels(inside, torch.Generator().manual_seed(0))
+    assert coords.contains(images).all()
+    torch.testing.assert_close(coords.canonicalise(images), inside)
