@@ -14,6 +14,7 @@ from rich.console import Console
 from boltzgen.errors import EvaluationError, InputError, NotConvergedError
 from boltzgen.progress import Stopwatch
 from boltzgen.report.terminal import ProgressLine, print_energies, print_plan, print_summary, print_systems
+from boltzgen.units import KJ_PER_KCAL
 
 if TYPE_CHECKING:
     from boltzgen.workflows.config import SampleConfig
@@ -61,6 +62,14 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}[match[2]]
 
 
+def parse_energy(text: str) -> float:
+    """kcal/mol of '0.02', '0.02kcal' or '0.1kJ'."""
+    match = re.fullmatch(r"\s*(\d*\.?\d+)\s*(kcal|kJ)?(?:/mol)?\s*", text)
+    if not match or float(match[1]) <= 0:
+        raise InputError(f"'{text}' is not an energy; write one like 0.02kcal or 0.1kJ.")
+    return float(match[1]) / (KJ_PER_KCAL if match[2] == "kJ" else 1.0)
+
+
 @app.callback()
 def _boltzgen() -> None:
     """A group, so that every command has a name."""
@@ -77,6 +86,14 @@ def sample(
     seed: Seed = 0,
     budget: Annotated[
         str | None, typer.Option(help="Time for the whole run, like 90s or 5m; by default from the size.")
+    ] = None,
+    effective: Annotated[
+        int | None,
+        typer.Option(min=1, help="Effective samples to reach within the budget; by default half of -n."),
+    ] = None,
+    error_free_energy: Annotated[
+        str | None,
+        typer.Option(help="Standard error of the free energy to reach within the budget, like 0.02kcal."),
     ] = None,
     steps: Annotated[
         int | None,
@@ -120,6 +137,8 @@ def sample(
             "device": device,
             "seed": seed,
             "budget": None if budget is None else parse_duration(budget),
+            "effective": effective,
+            "free_energy_error": None if error_free_energy is None else parse_energy(error_free_energy),
             "max_steps": steps,
             "model": model,
             "reference": reference,

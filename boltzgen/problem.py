@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from boltzgen.molecules.molecule import Molecule
     from boltzgen.systems import MolecularSystem
 
-FORMAT = "boltzgen problem 2"
+FORMAT = "boltzgen problem 3"
 
 
 @dataclass(frozen=True, eq=False)

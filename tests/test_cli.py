@@ -95,3 +95,16 @@ def test_help_names_every_option_of_sample():
     assert result.exit_code == 0
     for option in ("--samples", "--temperature", "--forcefield", "--solvent", "--budget", "--seed", "--out"):
         assert option in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "kcal"), [("0.02kcal", 0.02), ("0.02", 0.02), ("4.184kJ", 1.0), (".5 kcal/mol", 0.5)]
+)
+def test_energies_are_read_with_their_units(text, kcal):
+    assert cli.parse_energy(text) == pytest.approx(kcal)
+
+
+@pytest.mark.parametrize("text", ["", "kcal", "0kcal", "-1kcal", "1eV"])
+def test_what_is_no_energy_is_named(text):
+    with pytest.raises(InputError, match="not an energy"):
+        cli.parse_energy(text)

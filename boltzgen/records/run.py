@@ -114,6 +114,7 @@ class SampleFacts(RunFacts):
     n_bad_training_steps: int
     n_training_divergences: int = 0
     training_reached_plateau: bool
+    training_stopped_because: str = ""
     training_history: TrainingHistory
     symmetry_multiplicity: int
     model_effective_sample_size_fraction: Real

@@ -84,8 +84,11 @@ def refine(
     target_share: float = 0.5,
     seconds: float = 60.0,
     progress: Callable[[float], None] = lambda share_done: None,
+    least_effective: float = 0.0,
 ) -> RefinedSamples:
     """``n`` samples of which ``target_share`` are effective, if that can be had within ``seconds``.
+
+    All proposals together are worth ``least_effective`` samples where there is the time: log Z is theirs.
 
     All of it, pilots included, takes no longer than ``seconds`` unless ``n`` plain samples do. Each position
     carries a random one of the equivalent labellings. Raises InputError for settings that cannot be, and
@@ -108,7 +111,7 @@ def refine(
         wanted = _wanted(target_share)
         n_proposals = n * min(chosen.ratio_for(wanted), max(RESERVE * _most_ratio(chosen, n, end), 1.0))
         z, log_weights, every = _thinned(
-            chosen.particles, n, n_proposals, target_share, generator, end, progress
+            chosen.particles, n, n_proposals, target_share, least_effective, generator, end, progress
         )
         positions, u = _decoded(densities, z, generator)
     if not bool((every > -math.inf).any()):
@@ -193,6 +196,7 @@ def _thinned(
     n: int,
     n_proposals: float,
     target_share: float,
+    least_effective: float,
     generator: torch.Generator,
     end: float,
     progress: Callable[[float], None],
@@ -210,7 +214,11 @@ def _thinned(
     planned = max(n, math.ceil(n_proposals))
 
     def falls_short() -> bool:
-        return proposed < planned or effective_share(log_weights, n) < target_share
+        return (
+            proposed < planned
+            or effective_share(log_weights, n) < target_share
+            or effective_share(torch.cat(every), 1) < least_effective
+        )
 
     while proposed < n or (monotonic() < end and falls_short()):
         size = min(CHUNK, planned - proposed) if proposed < planned else CHUNK

@@ -146,6 +146,8 @@ def summary_rows(summary: RunSummary | ReferenceSummary) -> list[tuple[str, str]
     if isinstance(summary, RunSummary):
         if rates := _rates_text(summary):
             rows.append(("effective samples a second", rates))
+        if summary.training_stopped_because:
+            rows.append(("training ended", summary.training_stopped_because))
         if summary.refinement is not None:
             rows.append(("refinement", _refinement_text(summary.refinement)))
         rows += [(name, f"{value:.4g}") for name, value in summary.model_figures.items()]

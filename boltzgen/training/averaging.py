@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -28,6 +30,18 @@ class WeightAverage:
         """Make the parameters of ``model`` the average."""
         for name, parameter in model.named_parameters():
             parameter.copy_(self.averages[name])
+
+    @contextmanager
+    def in_place(self, model: nn.Module) -> Iterator[None]:
+        """``model`` has the average for a while, and then its own parameters again."""
+        own = {name: p.detach().clone() for name, p in model.named_parameters()}
+        self.copy_to(model)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    parameter.copy_(own[name])
 
     @torch.no_grad()
     def restart(self, model: nn.Module) -> None:

@@ -83,6 +83,8 @@ class AnnealedConfig(BaseModel):
 class TrainingConfig(BaseModel):
     """Hyperparameters of training: an objective after a likelihood warm-up on thermal frames.
 
+    ``stop_early`` ends the training of a flow where more of it would cost more time than it saves, given how
+    many effective samples are wanted; without it training takes the whole budget.
     ``budget_seconds`` bounds the wall time of training, by default what a whole run's budget leaves; where
     ``max_steps`` is given the schedule follows the steps instead and a seed repeats a run exactly.
     ``processes`` on the CPU each take a ``batch_size`` of every step: by default as many as torch has
@@ -94,6 +96,7 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     objective: ObjectiveName = "auto"
+    stop_early: bool = True
     budget_seconds: PositiveFloat | None = None
     max_steps: PositiveInt | None = None
     batch_size: PositiveInt = 512

@@ -18,6 +18,7 @@ from boltzgen.training.config import TrainingConfig
 from boltzgen.training.executors.choice import executor_for
 from boltzgen.training.executors.executor import Executor
 from boltzgen.training.guard import LOOK_EVERY, Guard, Measure
+from boltzgen.training.payoff import PayOff
 from boltzgen.training.plateau import Plateau, window_summary
 from boltzgen.training.stage import Stage
 
@@ -58,6 +59,8 @@ class TrainingResult:
         How often the training diverged and went back to its best state.
     plateau
         Whether it ended early because nothing gained any more.
+    pays_no_more
+        Why it ended early because more training would have cost more time than it saved; else empty.
     processes
         The most that shared a step, each with a batch of its own.
     history
@@ -70,6 +73,7 @@ class TrainingResult:
     n_bad_steps: int = 0
     n_divergences: int = 0
     plateau: bool = False
+    pays_no_more: str = ""
     processes: int = 1
     history: list[tuple[float, int, float, float]] = field(default_factory=list)
 
@@ -101,6 +105,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     reserve: Reserve | None = None,
     measure: Measure | None = None,
+    pay_off: PayOff | None = None,
 ) -> TrainingResult:
     """Run ``stages`` one after the other within the budget.
 
@@ -125,6 +130,8 @@ def train(
         Time to leave unused.
     measure
         How bad the model is as it stands.
+    pay_off
+        Ends the training where more of it would cost more time than it saves.
 
     Raises
     ------
@@ -133,7 +140,7 @@ def train(
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         return TrainingResult()  # a single atom: nothing to learn
-    training = _Training(model, stages, config, report, checkpoints, reserve, measure)
+    training = _Training(model, stages, config, report, checkpoints, reserve, measure, pay_off)
     training.run()
     return training.result
 
@@ -150,9 +157,10 @@ class _Training:
         checkpoints: Checkpoints | None,
         reserve: Reserve | None,
         measure: Measure | None,
+        pay_off: PayOff | None,
     ) -> None:
         self.model, self.stages, self.config, self.report = model, stages, config, report
-        self.checkpoints, self.reserve = checkpoints, reserve
+        self.checkpoints, self.reserve, self.pay_off = checkpoints, reserve, pay_off
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.result = TrainingResult()
         self.clock = Clock(config)
@@ -174,7 +182,7 @@ class _Training:
             with executor_for(stage.objective, self.parameters, self.config) as executor:
                 self.result.processes = max(self.result.processes, executor.n_processes)
                 self._run_stage(stage, executor, start, end)
-            if self.index + 1 == len(self.stages):
+            if self.index + 1 == len(self.stages) or self.result.pays_no_more:
                 break
             self.index += 1
             self._enter_stage()
@@ -207,6 +215,8 @@ class _Training:
             progress = self._progress(stage, (used - start) / (end - start))
             if progress >= 1.0 and self.average.steps:
                 break
+            if self._pays_no_more():
+                break
             if self.checkpoints is not None and self.checkpoints.due(used):
                 self.checkpoints.write(used, self._state())
             loss = self._step(stage, executor, progress)
@@ -218,6 +228,15 @@ class _Training:
                 self._go_back(stage)
         self.average.copy_to(self.model)
         self.guard.settle()
+
+    def _pays_no_more(self) -> bool:
+        """Whether training ends here, after an assessment of the averaged model, where one is due."""
+        if self.pay_off is None or not self.pay_off.due(self.clock.elapsed):
+            return False
+        with self.average.in_place(self.model):
+            stops = self.pay_off.stops_at(self.clock.elapsed)
+        self.result.pays_no_more = self.pay_off.reason
+        return stops
 
     def _progress(self, stage: Stage, of_its_share: float) -> float:
         """Through ``stage``, 0 to 1: by its share of the budget or by its steps, whichever ends it sooner."""
@@ -300,6 +319,7 @@ class _Training:
             "guard": self.guard.state_dict(),
             "objective": self.stages[self.index].objective.state_dict(),
             "reserve_pending": self.reserve is not None,
+            "pay_off": None if self.pay_off is None else self.pay_off.state_dict(),
             "result": vars(self.result),
         }
 
@@ -317,4 +337,6 @@ class _Training:
         self.clock.load_state_dict(state["clock"])
         self.guard.load_state_dict(state["guard"])
         self.reserve = self.reserve if state["reserve_pending"] else None
+        if self.pay_off is not None and state["pay_off"] is not None:
+            self.pay_off.load_state_dict(state["pay_off"])
         self.result = TrainingResult(**state["result"])

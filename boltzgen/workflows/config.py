@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 
 from boltzgen.errors import InputError
 from boltzgen.memory import usable_bytes
@@ -16,12 +17,16 @@ from boltzgen.sampling.frames import FramesConfig
 from boltzgen.settings import no_such_setting, validated
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.families import family, require_objective
+from boltzgen.units import KJ_PER_KCAL, thermal_energy
+
+MOST_SHARE = 0.95  # of samples that can be effective
 
 SHORT_NAMES = {
     "n": "n_samples",
     "budget": "budget_seconds",
     "objective": "training.objective",
     "max_steps": "training.max_steps",
+    "effective": "effective_samples",
 }
 """Settings as Python's ``sample`` and the command line call them, and where ``SampleConfig`` has them."""
 
@@ -36,7 +41,9 @@ class SampleConfig(BaseModel):
     ``model``: a family of ``training/families.py``, with ``model_settings`` as its schema has them.
     ``reference``: the folder of an ensemble that a model which learns from frames is trained on. ``refine``:
     a flow's samples of which less than ``refine_share`` are effective are refined in what is left of the
-    budget.
+    budget. ``effective_samples``: how many of the ``n_samples`` are to be effective, by default the share
+    ``refine_share``. ``free_energy_error``: standard error of the free energy in kcal/mol that is to be
+    reached. Both decide when training stops, and how many proposals are drawn; the budget is a ceiling.
     """
 
     # Settings of models begin with "model_", which pydantic would keep for itself.
@@ -54,6 +61,8 @@ class SampleConfig(BaseModel):
     reference: Path | None = None
     refine: Literal["auto", "off"] = "auto"
     refine_share: float = Field(default=0.5, gt=0.0, lt=1.0)
+    effective_samples: PositiveInt | None = None
+    free_energy_error: PositiveFloat | None = Field(default=None, allow_inf_nan=False)
     frames: FramesConfig = FramesConfig()
     model: str = "flow"
     model_settings: dict[str, Any] = Field(default_factory=dict, validate_default=True)
@@ -82,6 +91,25 @@ def default_budget(n_atoms: int) -> float:
 def whole_budget(config: SampleConfig, n_atoms: int) -> float:
     """Wall seconds for the run: as asked for, or by the size of the molecule."""
     return config.budget_seconds or default_budget(n_atoms)
+
+
+def wanted_share(config: SampleConfig) -> float:
+    """Share of the samples that is to be effective."""
+    if config.effective_samples is None:
+        return config.refine_share
+    return config.effective_samples / config.n_samples
+
+
+def wanted_effective_samples(config: SampleConfig) -> float:
+    """Effective samples that the proposals together are to be worth.
+
+    The standard error of ln Z is about 1/√n for n effective ones.
+    """
+    wanted = wanted_share(config) * config.n_samples
+    if config.free_energy_error is None:
+        return wanted
+    error = config.free_energy_error * KJ_PER_KCAL / thermal_energy(config.temperature)
+    return max(wanted, error**-2)
 
 
 def config_toml(config: SampleConfig) -> str:
@@ -163,6 +191,11 @@ def require_sane(config: SampleConfig) -> None:
         raise InputError(
             f"Model '{config.model}' learns from the energy alone, without {config.reference}: leave the"
             " reference out or give a model that learns from frames."
+        )
+    if wanted_share(config) > MOST_SHARE:
+        raise InputError(
+            f"{config.effective_samples} effective of {config.n_samples} samples cannot be had: give"
+            f" -n {math.ceil(2 * (config.effective_samples or 0))} or more samples."
         )
     if config.n_samples < 1:
         raise InputError(f"{config.n_samples} samples were asked for; give a positive number.")

@@ -14,7 +14,14 @@ from boltzgen.progress import StageProgress, Stopwatch
 from boltzgen.records.run import RefinementSummary
 from boltzgen.refinement.refine import refine
 from boltzgen.training.clock import Reserve
-from boltzgen.workflows.config import SampleConfig, whole_budget
+from boltzgen.training.payoff import PayOff
+from boltzgen.workflows.config import (
+    SampleConfig,
+    wanted_effective_samples,
+    wanted_share,
+    whole_budget,
+)
+from boltzgen.workflows.sampling import draw_log_weights
 
 MOST_RESERVE = 0.15  # of a run's budget
 HALF_TIME_SHARE = (
@@ -35,6 +42,24 @@ def refines(config: SampleConfig, model: Model) -> bool:
     return config.refine == "auto" and by_time and isinstance(model, FlowModel)
 
 
+def pay_off(config: SampleConfig, problem: Problem, model: Model, watch: Stopwatch) -> PayOff | None:
+    """What ends the training of this run where more of it would cost more time than it saves.
+
+    None where training takes a fixed number of steps, or the samples are not to be refined.
+    """
+    by_time = config.training.max_steps is None and config.training.stop_early
+    if not (by_time and refines(config, model)):
+        return None
+    generator = torch.Generator(problem.device).manual_seed(config.seed)
+    budget = whole_budget(config, problem.target.n_atoms)
+    most_seconds = budget - watch.elapsed - min(WRITING, MOST_RESERVE * budget)
+    return PayOff(
+        wanted_effective_samples(config),
+        lambda n: draw_log_weights(model, problem.target, n, generator),
+        most_seconds,
+    )
+
+
 def reserve(config: SampleConfig, model: Model) -> Reserve | None:
     """What training leaves for refinement where the model is poor at its half-time."""
     if not refines(config, model):
@@ -42,7 +67,7 @@ def reserve(config: SampleConfig, model: Model) -> Reserve | None:
     n_atoms = model.coordinates.n_atoms
     needed = PROPOSALS * config.n_samples * n_atoms / ATOMS_PER_SECOND
     seconds = min(needed, MOST_RESERVE * whole_budget(config, n_atoms))
-    return Reserve(seconds, HALF_TIME_SHARE * config.refine_share)
+    return Reserve(seconds, HALF_TIME_SHARE * wanted_share(config))
 
 
 def refined(
@@ -58,7 +83,9 @@ def refined(
     The second says what refinement did, None where there was none.
     """
     share = ensemble.effective_sample_size_fraction
-    if math.isnan(share) or share >= config.refine_share or not refines(config, model):
+    wanted = wanted_effective_samples(config)
+    enough = share >= wanted_share(config) and ensemble.effective_sample_size >= wanted
+    if math.isnan(share) or enough or not refines(config, model):
         return ensemble, None
     budget = whole_budget(config, problem.target.n_atoms)
     seconds = budget - watch.elapsed - min(WRITING, MOST_RESERVE * budget)
@@ -71,7 +98,14 @@ def refined(
 
     with watch.stage("refinement", f"{100 * share:.1f} % of the samples are effective"):
         found = refine(
-            model, problem.target, config.n_samples, generator, config.refine_share, seconds, relay
+            model,
+            problem.target,
+            config.n_samples,
+            generator,
+            wanted_share(config),
+            seconds,
+            relay,
+            least_effective=wanted,
         )
     better = Ensemble.from_weighted(
         ensemble.molecule,

@@ -39,7 +39,7 @@ from boltzgen.workflows.preparation import (
     prepare,
     select_device,
 )
-from boltzgen.workflows.refinement import refined, reserve
+from boltzgen.workflows.refinement import pay_off, refined, reserve
 from boltzgen.workflows.resuming import clear_checkpoint, completed, held_folder, is_finished, write_report
 from boltzgen.workflows.sample_facts import SampledRun, sample_facts
 from boltzgen.workflows.sampling import draw
@@ -59,6 +59,8 @@ def sample(
     release_constraints: bool = False,
     seed: int = 0,
     budget: float | None = None,
+    effective: int | None = None,
+    free_energy_error: float | None = None,
     max_steps: int | None = None,
     device: str = "auto",
     model: str = "flow",
@@ -88,7 +90,11 @@ def sample(
     seed
         Of all random numbers.
     budget
-        Wall seconds for the whole run, by default chosen by the size of the molecule.
+        Most wall seconds for the whole run, by default chosen by the size of the molecule.
+    effective
+        Effective samples to reach within the budget, by default half of ``n``.
+    free_energy_error
+        Standard error of the free energy, in kcal/mol, to reach within the budget.
     max_steps
         Training steps instead of a time for training: the run then repeats to the bit.
     device
@@ -125,6 +131,7 @@ def sample(
     given = {
         "molecule": molecule, "n": n, "temperature": temperature, "forcefield": forcefield,
         "solvent": solvent, "release_constraints": release_constraints, "seed": seed, "budget": budget,
+        "effective": effective, "free_energy_error": free_energy_error,
         "max_steps": max_steps, "device": device, "model": model, "model_settings": model_settings,
         "objective": objective, "reference": reference, "refine": refine,
     }  # fmt: skip
@@ -170,7 +177,7 @@ def _sampled(config: SampleConfig, folder: Path | None, watch: Stopwatch) -> Ens
             write_whole(folder / CONFIG, lambda path: path.write_text(config_toml(config)))
             origin = fingerprint(model, problem.frames.thermal.positions)
             checkpoints = Checkpoints(folder / CHECKPOINT, generator, origin)
-        training = _train(config, model, data, watch, checkpoints)
+        training = _train(config, problem, model, data, watch, checkpoints)
         if folder is not None:
             write_whole(folder / MODEL, lambda path: save_model(model, path, config.model))
         spent = watch.allowance(_sampling_seconds(config, watch))
@@ -221,6 +228,7 @@ def _training_data(
 
 def _train(
     config: SampleConfig,
+    problem: Problem,
     model: Model,
     data: TrainingData,
     watch: Stopwatch,
@@ -241,7 +249,16 @@ def _train(
     with watch.stage("training"):
         stages = family(config.model).stages(model, data, settings)
         measure = held_out_measure(model, data, family(config.model).trained_on == "energy")
-        return train(model, stages, settings, relay, checkpoints, reserve(config, model), measure)
+        return train(
+            model,
+            stages,
+            settings,
+            relay,
+            checkpoints,
+            reserve(config, model),
+            measure,
+            pay_off(config, problem, model, watch),
+        )
 
 
 def _walkers(config: SampleConfig, problem: Problem, generator: torch.Generator) -> Walkers:

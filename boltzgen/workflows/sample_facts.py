@@ -73,6 +73,7 @@ def sample_facts(
         n_training_divergences=training.n_divergences,
         n_replaced_walkers=problem.frames.thermal.replaced,
         training_reached_plateau=training.plateau,
+        training_stopped_because=training.pays_no_more,
         training_history=training_history(training),
         symmetry_multiplicity=problem.coordinates.multiplicity,
         model_effective_sample_size_fraction=drawn.effective_sample_size_fraction,

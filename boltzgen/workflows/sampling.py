@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from boltzgen.energies.target import BoltzmannTarget
@@ -10,6 +11,7 @@ from boltzgen.ensemble import DensityKind, Ensemble
 from boltzgen.models.model import GenerativeModel, ImplicitModel, LatentVariableModel, Model
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.progress import Spent, StageProgress, Stopwatch, untimed
+from boltzgen.sampling.importance import log_importance_weights
 
 SAMPLING_CHUNK = 4096
 
@@ -51,6 +53,19 @@ def draw(
     if isinstance(model, ImplicitModel):
         return Ensemble.from_generated(molecule, x, u, target.temperature)
     return Ensemble.from_samples(molecule, x, u, log_prob, target.temperature, density=density_kind(model))
+
+
+@torch.no_grad()
+def draw_log_weights(
+    model: Model, target: BoltzmannTarget, n: int, generator: torch.Generator
+) -> Float[Tensor, " n"]:
+    """Log weights of ``n`` fresh samples of a model with a density, as ``draw`` weighs them."""
+    parts = []
+    for first in range(0, n, SAMPLING_CHUNK):
+        x, log_prob = sample_with_known_density(model, min(SAMPLING_CHUNK, n - first), generator)
+        u = torch.where(model.coordinates.contains(x), target.reduced_energy(x), torch.inf)
+        parts.append(log_importance_weights(u, log_prob))
+    return torch.cat(parts)
 
 
 def sample_with_known_density(

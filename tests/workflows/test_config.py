@@ -16,7 +16,9 @@ from boltzgen.workflows.config import (
     config_toml,
     default_budget,
     read_config,
+    require_sane,
     sample_config,
+    wanted_effective_samples,
 )
 
 
@@ -88,6 +90,7 @@ EVERYTHING = {
     "molecule": "CCO", "n_samples": 7, "temperature": 310.0, "forcefield": "mmff94s", "solvent": "obc2",
     "release_constraints": True, "seed": 4, "budget_seconds": 90.0, "device": "cpu", "refine": "off",
     "reference": "somewhere", "model": "vae", "refine_share": 0.6,
+    "effective_samples": 3, "free_energy_error": 0.1,
     "model_settings": {"latent_dim": 3}, "frames": {"ladders": 8},
     "training": {"max_steps": 5, "objective": "auto"},
 }  # fmt: skip
@@ -99,11 +102,13 @@ def test_command_line_toml_and_python_describe_the_same_run(monkeypatch, tmp_pat
     from_python = python(
         monkeypatch, "CCO", 7, 310.0, forcefield="mmff94s", solvent="obc2", release_constraints=True, seed=4,
         budget=90.0, device="cpu", refine="off", reference="somewhere", model="vae", refine_share=0.6,
+        effective=3, free_energy_error=0.1,
         model_settings={"latent_dim": 3}, frames={"ladders": 8}, max_steps=5, objective="auto",
     )  # fmt: skip
     text = (
         "sample CCO -n 7 -T 310 --forcefield mmff94s --solvent obc2 --release-constraints --seed 4"
         " --budget 90s --device cpu --refine off --reference somewhere --model vae --set refine_share=0.6"
+        " --effective 3 --error-free-energy 0.1kcal"
         " --set model_settings.latent_dim=3 --set frames.ladders=8 --steps 5 --objective auto"
     )
     assert from_file == from_python == described(monkeypatch, text.split())
@@ -139,3 +144,18 @@ def test_unknown_settings_are_refused_with_the_nearest_name(monkeypatch, tmp_pat
     result = described(monkeypatch, ["sample", "CCO", "--bugdet", "3s"])
     assert result.exit_code == 2
     assert "--budget" in result.output
+
+
+def test_wanted_samples_follow_from_the_error_of_the_free_energy():
+    config = SampleConfig(molecule="CCO", n_samples=1000, temperature=300.0, free_energy_error=0.01)
+    # kT is 0.5962 kcal/mol at 300 K.
+    assert wanted_effective_samples(config) == pytest.approx((0.5962 / 0.01) ** 2, rel=1e-3)
+    assert wanted_effective_samples(SampleConfig(molecule="CCO", n_samples=1000)) == 500
+    assert (
+        wanted_effective_samples(SampleConfig(molecule="CCO", n_samples=1000, effective_samples=800)) == 800
+    )
+
+
+def test_more_effective_samples_than_samples_are_refused():
+    with pytest.raises(InputError, match="2000 or more"):
+        require_sane(SampleConfig(molecule="CCO", n_samples=1000, effective_samples=1000))

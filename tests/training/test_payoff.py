@@ -1,0 +1,103 @@
+"""When training stops paying: against the best stopping time of known courses, found by a scan."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from boltzgen.training.payoff import GROWTH, Assessment, PayOff, assess
+
+SECONDS_EACH = 1e-5
+
+
+def no_draw(n):
+    raise AssertionError("assessments are given here")
+
+
+def share_after(seconds, start, end, time):
+    """An effective share that grows from ``start`` to ``end`` with the time constant ``time``."""
+    return math.exp(math.log(end) + (math.log(start) - math.log(end)) * math.exp(-seconds / time))
+
+
+def stopped(pay_off, course, last=1e4):
+    """Training seconds at the stop, looking every 0.1 s."""
+    for seconds in np.arange(0.0, last, 0.1):
+        if pay_off.due(seconds) and pay_off.stops(
+            Assessment(seconds, course(seconds), 0.5, SECONDS_EACH, 10_000)
+        ):
+            return seconds
+    return math.inf
+
+
+@pytest.mark.parametrize("start", [0.3, 0.05, 0.004])
+@pytest.mark.parametrize("time", [3.0, 30.0, 300.0])
+@pytest.mark.parametrize("n_effective", [1e3, 1e4, 1e6])
+def test_training_and_drawing_take_at_most_twice_the_best_time(start, time, n_effective):
+    def course(seconds):
+        return share_after(seconds, start, 0.8, time)
+
+    seconds = stopped(PayOff(n_effective, no_draw), course)
+    total = seconds + n_effective * SECONDS_EACH / course(seconds)
+    grid = np.linspace(0.0, 2000.0, 20_001)
+    best = min(t + n_effective * SECONDS_EACH / course(t) for t in grid)
+    # Assessments are a factor GROWTH apart, and at least a second.
+    assert total <= 2.0 * GROWTH * best + 1.5
+
+
+def test_a_share_that_training_does_not_raise_ends_it_when_drawing_takes_as_long():
+    pay_off = PayOff(1e4, no_draw)
+    seconds = stopped(pay_off, lambda seconds: 0.02)
+    assert 5.0 <= seconds <= 5.0 * GROWTH
+    assert "2.0%" in pay_off.reason
+
+
+def test_the_trend_keeps_training_that_saves_more_than_it_costs():
+    def course(seconds):  # nothing for nine seconds, then a steep rise
+        return 0.01 * (1.0 if seconds < 9.0 else 1.0 + (seconds - 9.0) ** 2)
+
+    assert stopped(PayOff(1e4, no_draw), course) > 9.0
+
+
+@pytest.mark.parametrize(
+    "assessment",
+    [
+        Assessment(100.0, 0.5, 0.9, SECONDS_EACH, 10_000),  # a heavy tail
+        Assessment(100.0, 0.001, 0.5, SECONDS_EACH, 10_000),  # ten effective samples may be chance
+        Assessment(100.0, 0.0, math.inf, SECONDS_EACH, 10_000),
+        Assessment(100.0, 0.5, 0.5, 1e-1, 10_000),  # more time for drawing than there is
+    ],
+)
+def test_a_state_that_cannot_be_relied_on_ends_nothing(assessment):
+    assert not PayOff(1e4, no_draw, most_seconds=60.0).stops(assessment)
+
+
+def test_an_assessment_says_what_the_weights_say():
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(n):
+        return 0.5 * torch.randn(n, generator=generator, dtype=torch.float64)
+
+    found = assess(draw, 20_000, 3.0)
+    # Of log-normal weights with variance s² in the log the effective share is exp(−s²).
+    assert found.share == pytest.approx(math.exp(-0.25), rel=0.03)
+    assert found.pareto_k < 0.5
+    assert found.seconds_to(10.0) == pytest.approx(10.0 * found.seconds_each / found.share)
+
+
+def test_weights_that_are_all_zero_are_no_answer():
+    found = assess(lambda n: torch.full((n,), -math.inf), 100, 1.0)
+    assert not found.reliable
+    assert found.seconds_to(1.0) == math.inf
+
+
+def test_assessments_take_a_small_share_of_the_time():
+    pay_off, seconds = PayOff(1e12, no_draw), 0.0
+    spent = 0.0
+    while seconds < 600.0:
+        if pay_off.due(seconds):
+            n = pay_off.n_samples(seconds)
+            spent += n * 1e-4
+            pay_off.stops(Assessment(seconds, 0.01, 0.5, 1e-4, n))
+        seconds += 0.5
+    assert spent < 0.1 * 600.0
