@@ -18,6 +18,12 @@ from boltzgen.molecules.symmetry import MolecularGraph
 from boltzgen.molecules.unkept_stereo import require_kept_stereo
 
 MAX_ATOMS = 120
+BOND_TYPES = (
+    Chem.BondType.SINGLE,
+    Chem.BondType.DOUBLE,
+    Chem.BondType.TRIPLE,
+    Chem.BondType.AROMATIC,
+)
 LEAST_DISTANCE = 0.4  # Å between atoms of a conformer that is given
 MOST_MEGABYTES = 10.0  # of a molecule's file
 MOST_SHOWN_ISOMERS = 16
@@ -63,6 +69,13 @@ def with_hydrogens(rdmol: Chem.Mol, what: str) -> Chem.Mol:
             raise InputError(
                 f"{what} has an unpaired electron on {atom.GetSymbol()} (index {atom.GetIdx()}): "
                 "radicals have no force field here; add the missing hydrogen or bond."
+            )
+    for bond in rdmol.GetBonds():
+        if bond.GetBondType() not in BOND_TYPES:
+            raise InputError(
+                f"{what} has a bond of the type {bond.GetBondType().name.lower()} between atoms"
+                f" {bond.GetBeginAtomIdx()} and {bond.GetEndAtomIdx()}: give single, double, triple or"
+                " aromatic ones."
             )
     _require_apart(rdmol, what)
     rdmol = Chem.Mol(rdmol)

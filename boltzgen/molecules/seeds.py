@@ -20,7 +20,7 @@ EMBEDDING_ATTEMPTS = 500  # for a conformer; bicyclobutane takes some hundred
 MINIMISATION_STEPS = 2000
 EMBEDDED_TOGETHER = 4  # what RDKit's time limit holds for: beyond it all of them are lost
 LEAST_SECONDS = 2.0  # for the first conformers, however late it is
-EMBEDDING_SECONDS = 20  # for a cage that does not close; ordinary ones take milliseconds
+EMBEDDING_SECONDS = 10  # for a cage that does not close; ordinary ones take milliseconds
 MOST_STRAIN = 50.0 * KJ_PER_KCAL  # above the least: MMFF94 has minima that are no conformers
 
 
@@ -32,8 +32,9 @@ def seed_conformers(
     Conformers that ``rdmol`` brings along (from its file) come first; ETKDGv3 (Riniker & Landrum 2015;
     Wang 2020) makes the others. All are minimised with MMFF94 where it has parameters, and those dropped
     that minimisation leaves with far more strain than the least strained one. Conformers whose positions do
-    not show the molecule's stereo are replaced, the last rounds from random coordinates. There are fewer
-    where those of ``seconds`` took so long. Raises InputError where none is found.
+    not show the molecule's stereo are replaced, the last rounds from random coordinates. What ETKDG finds no
+    conformer of is embedded by its distances alone. There are fewer where those of ``seconds`` took so long.
+    Raises InputError where none is found.
     """
     if n < 1:
         raise InputError(f"The number of seed conformers must be at least 1, not {n}.")
@@ -49,11 +50,9 @@ def seed_conformers(
         missing = n - n_found
         if missing <= 0 or (n_found and time.monotonic() > end):
             break
-        random_coordinates = attempt >= EMBEDDING_ROUNDS // 2
-        if not embeds and attempt not in (0, EMBEDDING_ROUNDS // 2):
-            continue  # it would find nothing in as long a time again
+        plain = not embeds  # what ETKDG cannot close, distances alone may
         embeds = False
-        for batch in _embedded(rdmol, missing, (seed, attempt), random_coordinates, end):
+        for batch in _embedded(rdmol, missing, (seed, attempt), plain, end):
             embeds = True
             found.append(_minimised(batch, minimise))
     found = [x[elements.kept(x) & np.isfinite(x).all(axis=(1, 2))] for x in found]
@@ -67,19 +66,20 @@ def seed_conformers(
     return positions[_unstrained(rdmol, positions)] if minimise else positions
 
 
-def _embedded(
-    rdmol: Chem.Mol, n: int, seed: tuple[int, int], random_coordinates: bool, end: float
-) -> Iterator[Chem.Mol]:
+def _embedded(rdmol: Chem.Mol, n: int, seed: tuple[int, int], plain: bool, end: float) -> Iterator[Chem.Mol]:
     """Copies of ``rdmol`` with up to ``n`` new conformers in all instead of its own, some in each.
 
-    The first is made in any case, others until ``end`` on the monotonic clock.
+    ``seed``: a number and that of the round; later rounds start from random coordinates. ``plain``: by
+    distances alone, without ETKDG's knowledge of torsions and flat rings, which C60, paracyclophanes and
+    cyclooctyne do not agree with. The first is made in any case, others until ``end`` on the monotonic clock.
     """
     parameters: Any = rdDistGeom.ETKDGv3()  # RDKit's type stubs call its settings constants
     # By default RDKit multiplies the seed with the conformer's number: 0 would make all of them equal, and 1
     # and 2 share every other one.
     parameters.enableSequentialRandomSeeds = True
     parameters.maxIterations = max(EMBEDDING_ATTEMPTS, 10 * rdmol.GetNumAtoms())  # RDKit's own: 10 an atom
-    parameters.useRandomCoords = random_coordinates
+    parameters.useRandomCoords = seed[1] >= EMBEDDING_ROUNDS // 2
+    parameters.useExpTorsionAnglePrefs = parameters.useBasicKnowledge = not plain
     parameters.clearConfs = True
     parameters.numThreads = 1
     first = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 2)
@@ -98,8 +98,8 @@ def _embedded(
         parameters.randomSeed = first + start
         batch = Chem.Mol(copy)
         with rdBase.BlockLogs():
-            found = rdDistGeom.EmbedMultipleConfs(batch, min(EMBEDDED_TOGETHER, n - start), parameters)
-        if len(found) == 0:
+            rdDistGeom.EmbedMultipleConfs(batch, min(EMBEDDED_TOGETHER, n - start), parameters)
+        if batch.GetNumConformers() == 0:
             return
         yield batch
 

@@ -108,3 +108,13 @@ def test_impossible_requests_for_seeds():
 def test_positions_of_another_molecule_are_refused():
     with pytest.raises(InputError, match="give \\[n, 8, 3\\]"):
         Molecule.from_smiles("CC").require_positions(np.zeros((1, 5, 3)))
+
+
+@pytest.mark.parametrize("smiles", ["C1CCCC#CCC1", "CN=S=O", "C1Cc2ccc(cc2)CCc2ccc1cc2"])
+def test_what_etkdg_does_not_close_has_seeds_all_the_same(smiles):
+    """Cyclooctyne's bent alkyne and paracyclophane's bent rings are no torsions that ETKDG knows."""
+    molecule = Molecule.from_smiles(smiles)
+    x = molecule.seed_conformers(4, seconds=1.0)
+    assert len(x) >= 1
+    lengths = [np.linalg.norm(x[:, i] - x[:, j], axis=1) for i, j in molecule.bonds]
+    assert 0.09 < np.min(lengths) < np.max(lengths) < 0.2

@@ -21,6 +21,8 @@ from boltzgen.molecules.unkept_stereo import require_kept_stereo
         ("CCO.O", "several fragments"),
         ("C[CH2]", "unpaired electron on C"),
         ("*CC", "dummy"),
+        ("C$C", "bond of the type quadruple"),
+        ("C[Pt]<-N", "bond of the type dative"),
         ("C" * 41, "125 atoms"),
     ],
 )
