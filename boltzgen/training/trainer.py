@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from boltzgen.errors import EvaluationError
+from boltzgen.interruption import DeferredSignals, InterruptedRunError
 from boltzgen.objectives.objective import Loss
 from boltzgen.training.averaging import WeightAverage
 from boltzgen.training.checkpoint import Checkpoints
@@ -125,7 +126,8 @@ def train(
     report
         Is called every few steps.
     checkpoints
-        Where the state is written every so often; training goes on from what was written.
+        Where the state is written every so often, at the end, and when the process is asked to end by a
+        signal, which then takes its course. Training goes on from what was written.
     reserve
         Time to leave unused.
     measure
@@ -141,7 +143,11 @@ def train(
     if not any(parameter.requires_grad for parameter in model.parameters()):
         return TrainingResult()  # a single atom: nothing to learn
     training = _Training(model, stages, config, report, checkpoints, reserve, measure, pay_off)
-    training.run()
+    if checkpoints is None:
+        training.run()
+    else:
+        with training.signals:
+            training.run()
     return training.result
 
 
@@ -165,6 +171,7 @@ class _Training:
         self.result = TrainingResult()
         self.clock = Clock(config)
         self.guard = Guard(model, measure)
+        self.signals = DeferredSignals()
         self.index = 0
 
     def run(self) -> None:
@@ -173,6 +180,8 @@ class _Training:
             self._enter_stage()
         else:
             self._restore(saved)
+            if saved["finished"]:
+                return
         total_share = sum(stage.share for stage in self.stages)
         while True:
             planned = sum(stage.share for stage in self.stages[: self.index]) / total_share
@@ -187,6 +196,8 @@ class _Training:
             self.index += 1
             self._enter_stage()
         self.result.seconds = self.clock.elapsed
+        if self.checkpoints is not None:
+            self.checkpoints.write(1.0, self._state(finished=True))
 
     def _enter_stage(self) -> None:
         self._begin_stage()
@@ -217,8 +228,7 @@ class _Training:
                 break
             if self._pays_no_more():
                 break
-            if self.checkpoints is not None and self.checkpoints.due(used):
-                self.checkpoints.write(used, self._state())
+            self._put_aside(used)
             loss = self._step(stage, executor, progress)
             if loss.log_weights is not None:
                 self.window.append(loss.log_weights)
@@ -237,6 +247,15 @@ class _Training:
             stops = self.pay_off.stops_at(self.clock.elapsed)
         self.result.pays_no_more = self.pay_off.reason
         return stops
+
+    def _put_aside(self, used: float) -> None:
+        """Write a checkpoint where one is due, and end where the process is asked to."""
+        if self.checkpoints is None:
+            return
+        if self.signals.number is not None or self.checkpoints.due(used):
+            self.checkpoints.write(used, self._state())
+        if self.signals.number is not None:
+            raise InterruptedRunError(self.signals.number)
 
     def _progress(self, stage: Stage, of_its_share: float) -> float:
         """Through ``stage``, 0 to 1: by its share of the budget or by its steps, whichever ends it sooner."""
@@ -304,8 +323,9 @@ class _Training:
             Progress(stage.name, used, seconds_left, self.result.steps, loss, *(summary or (None, None)))
         )
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self, finished: bool = False) -> dict[str, Any]:
         return {
+            "finished": finished,
             "stage": self.index,
             "entered": self.entered,
             "model": self.model.state_dict(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from boltzgen.interruption import ignore_signals
 from boltzgen.objectives.objective import Objective
 from boltzgen.training.executors.executor import batch_gradient
 
@@ -48,8 +48,7 @@ def serve(
 
     Random numbers are a function of ``seed``, the step and ``rank``, so that a run repeats, resumed or not.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    ignore_signals()
     torch.set_num_threads(1)
     while True:
         try:
