@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -12,6 +15,7 @@ import typer
 from rich.console import Console
 
 from boltzgen.errors import EvaluationError, InputError, NotConvergedError
+from boltzgen.interruption import InterruptedRunError, raising_on_signals
 from boltzgen.progress import Stopwatch
 from boltzgen.report.terminal import ProgressLine, print_energies, print_plan, print_summary, print_systems
 from boltzgen.units import KJ_PER_KCAL
@@ -304,13 +308,19 @@ def systems() -> None:
 def _run(config: SampleConfig, out: Path | None, line: ProgressLine, resume: bool) -> dict[str, Any]:
     if resume and out is None:
         raise InputError("--resume goes on with a run in a folder: name it with --out.")
-    from boltzgen.workflows.resuming import is_finished
+    from boltzgen.workflows.run_folder import can_go_on, is_finished
     from boltzgen.workflows.sample import run_sample
 
     finished = resume and out is not None and is_finished(out)
     watch = Stopwatch(line.show, STARTED)
     watch.seconds["start-up"] = watch.elapsed
-    summary = run_sample(config, out, watch=watch, resume=resume).summary()
+    try:
+        summary = run_sample(config, out, watch=watch, resume=resume).summary()
+    except InterruptedRunError as stopped:
+        if out is not None and can_go_on(out):
+            command = shlex.join(["boltzgen", *sys.argv[1:], *([] if resume else ["--resume"])])
+            stopped.add_note(f"This goes on where it was: {command}")
+        raise
     if finished:
         errors.print(f"{out} holds a finished run; its figures:", markup=False, soft_wrap=True)
     return summary
@@ -318,6 +328,7 @@ def _run(config: SampleConfig, out: Path | None, line: ProgressLine, resume: boo
 
 def _finish(summary: dict[str, Any], out: Path | None, as_json: bool) -> None:
     """Print ``summary``, and end with exit code 3 if the run did not converge."""
+    from boltzgen.ensemble_folder import SUMMARY
     from boltzgen.files.whole import json_text
     from boltzgen.records.run import read_summary
 
@@ -325,7 +336,8 @@ def _finish(summary: dict[str, Any], out: Path | None, as_json: bool) -> None:
     if as_json:
         typer.echo(json_text(summary), nl=False)
     else:
-        print_summary(Console(), record, out)
+        # Where the disk was full, a warning has said where the files are.
+        print_summary(Console(), record, out if out is not None and (out / SUMMARY).exists() else None)
     if not record.converged:
         raise typer.Exit(EXIT_NOT_CONVERGED)
 
@@ -333,7 +345,10 @@ def _finish(summary: dict[str, Any], out: Path | None, as_json: bool) -> None:
 def main() -> None:
     """Entry point: one sentence and an exit code for what a person can mend, else a traceback."""
     try:
-        app()
+        with raising_on_signals():
+            app()
+    except InterruptedRunError as stopped:
+        _end(stopped, stopped.exit_code, getattr(stopped, "__notes__", ["Nothing of this run was kept."]))
     except InputError as error:
         _end(error, EXIT_BAD_INPUT)
     except NotConvergedError as error:
@@ -342,6 +357,7 @@ def main() -> None:
         _end(error, EXIT_FAULT)
 
 
-def _end(error: Exception, code: int) -> NoReturn:
-    errors.print(f"boltzgen: {error}", markup=False, highlight=False, soft_wrap=True)
+def _end(error: BaseException, code: int, notes: Sequence[str] = ()) -> NoReturn:
+    text = ". ".join([f"boltzgen: {error}", *notes])
+    errors.print(text, markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(code) from None

@@ -33,10 +33,12 @@ if TYPE_CHECKING:
 ARRAYS, MOLECULE, SUMMARY = "ensemble.npz", "molecule.json", "summary.json"
 CONFORMERS, TRAJECTORY, TOPOLOGY = "conformers.sdf", "trajectory.dcd", "topology.pdb"
 MODEL, CONFIG, REPORT = "model.safetensors", "config.toml", "report.html"
-# Of a training under way or cut short; a finished run has neither.
+# Of a run under way or cut short; a finished one has none of these.
 CHECKPOINT, EARLIER_CHECKPOINT = "checkpoint.safetensors", "checkpoint-earlier.safetensors"
+PROBLEM, SESSION = "problem.safetensors", "session.safetensors"
+UNFINISHED_FILES = (CHECKPOINT, EARLIER_CHECKPOINT, PROBLEM, SESSION)
 ENSEMBLE_FILES = (ARRAYS, MOLECULE, CONFORMERS, TRAJECTORY, TOPOLOGY, SUMS, SUMMARY)
-RUN_FILES = (*ENSEMBLE_FILES, MODEL, CONFIG, REPORT, CHECKPOINT, EARLIER_CHECKPOINT)
+RUN_FILES = (*ENSEMBLE_FILES, MODEL, CONFIG, REPORT, *UNFINISHED_FILES)
 MOST_TRAJECTORY_FRAMES = 10_000
 
 

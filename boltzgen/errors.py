@@ -1,5 +1,7 @@
 """Errors that a person can act on."""
 
+from typing import Any
+
 
 class InputError(ValueError):
     """Input that cannot be used: one sentence that names it and says what to do (exit code 2)."""
@@ -11,3 +13,11 @@ class EvaluationError(RuntimeError):
 
 class NotConvergedError(RuntimeError):
     """A run whose results mean nothing at all: one sentence that says why (exit code 3)."""
+
+
+class UnsavedResultsError(EvaluationError):
+    """Results that could not be written anywhere; ``ensemble`` has them."""
+
+    def __init__(self, message: str, ensemble: Any) -> None:
+        super().__init__(message)
+        self.ensemble = ensemble

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -31,11 +33,18 @@ class InterruptedRunError(BaseException):
         return EXIT_REQUEUE if again else 128 + self.number
 
 
-def raise_on_signals() -> None:
-    """Let the first of ``SIGNALS`` raise ``InterruptedRunError``, and the next end the process at once."""
-    for number in SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _raise)
+@contextmanager
+def raising_on_signals() -> Iterator[None]:
+    """The first of ``SIGNALS`` raises ``InterruptedRunError``, and the next ends the process at once."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    caught = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
+    for number in caught:
+        signal.signal(number, _raise)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, before[number])
 
 
 def ignore_signals() -> None:

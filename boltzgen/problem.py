@@ -8,7 +8,6 @@ what asks for the molecule itself.
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -26,13 +25,14 @@ from boltzgen.energies.storage import term_from_file, term_state
 from boltzgen.energies.symmetry import EnergySymmetry
 from boltzgen.energies.target import BoltzmannTarget, EvaluationCounter
 from boltzgen.errors import InputError
+from boltzgen.files.tensors import load_tensors, save_tensors
 from boltzgen.sampling.frames import FramesConfig, ThermalFrames
 
 if TYPE_CHECKING:
     from boltzgen.molecules.molecule import Molecule
     from boltzgen.systems import MolecularSystem
 
-FORMAT = "boltzgen problem 3"
+KIND = "boltzgen problem 4"
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,6 @@ class Problem:
         """Write everything to one file that ``load`` reads with torch alone; whole or not at all."""
         thermal = self.frames.thermal
         content = {
-            "format": FORMAT,
             "source": dict(self.source if isinstance(self.source, Mapping) else self.source.to_text()),
             "temperature_K": self.target.temperature,
             "n_atoms": self.target.n_atoms,
@@ -130,13 +129,7 @@ class Problem:
             "within_conformers_energies": self.frames.within_conformers_energies.cpu(),
             "symmetry": asdict(self.symmetry),
         }
-        target = Path(path)
-        partial = target.with_name(f".{os.getpid()}-{target.name}")
-        try:
-            torch.save(content, partial)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        save_tensors(Path(path), content, KIND)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Problem:
@@ -144,13 +137,7 @@ class Problem:
 
         No code of the file's author is run. Raises InputError where the file is no problem, or damaged.
         """
-        try:
-            content = torch.load(path, weights_only=True, map_location="cpu")
-        except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{path} cannot be read as a problem: {reason}") from error
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise InputError(f"{path} is not a problem saved by this version ({FORMAT}).")
+        content = load_tensors(Path(path), KIND)
         try:
             return _restored(content, path, device)
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValidationError) as error:

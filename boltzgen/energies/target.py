@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,6 +17,14 @@ class EvaluationCounter:
 
     def __init__(self) -> None:
         self.count = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """The count."""
+        return {"count": self.count}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on from what ``state_dict`` returned."""
+        self.count = state["count"]
 
 
 class BoltzmannTarget:

@@ -49,7 +49,10 @@ class ProgressLine:
             self.bar.stop()
 
     def show(self, progress: StageProgress) -> None:
-        """Show ``progress``: on a terminal at once, else only the beginnings of stages."""
+        """Show ``progress``: on a terminal at once, else only the beginnings of stages, and warnings."""
+        if progress.warning:
+            _print_warnings(self.console, [progress.warning])
+            return
         if self.console.is_terminal:
             left = "" if progress.seconds_left is None else f"{max(progress.seconds_left, 0):4.0f} s left"
             self.bar.update(

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,16 @@ def earlier_path(path: Path) -> Path:
     return path.with_stem(f"{path.stem}-earlier")
 
 
+class Stateful(Protocol):
+    """What has a state of tensors, numbers and text."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that ``load_state_dict`` needs."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+
+
 class Checkpoints:
     """The states of one training: the last at ``path``, and the one before beside it.
 
@@ -56,6 +66,8 @@ class Checkpoints:
         The fingerprint of what training starts from; a state of another origin is left alone.
     warn
         Is told, in a sentence, what could not be written or read. Training does not end for that.
+    beside
+        What else is kept by name, and set back: objects with ``state_dict`` and ``load_state_dict``.
     guard
         Is called before each writing, and raises where this run must not write any more.
     """
@@ -66,10 +78,12 @@ class Checkpoints:
         generator: torch.Generator,
         origin: str,
         warn: Callable[[str], None] = warnings.warn,
+        beside: Mapping[str, Stateful] | None = None,
         guard: Callable[[], None] = lambda: None,
     ) -> None:
         self.path, self.earlier = path, earlier_path(path)
         self.generator, self.origin, self.warn, self.guard = generator, origin, warn, guard
+        self.beside = dict(beside or {})
         self.written, self.used = time.monotonic(), 0.0
 
     def due(self, used: float) -> bool:
@@ -85,6 +99,7 @@ class Checkpoints:
             "generator": self.generator.get_state(),
             "torch": torch.get_rng_state(),
             "state": state,
+            "beside": {name: one.state_dict() for name, one in self.beside.items()},
         }
         self.written, self.used = time.monotonic(), used
         try:
@@ -117,10 +132,7 @@ class Checkpoints:
                 continue
             self.generator.set_state(whole["generator"])
             torch.set_rng_state(whole["torch"])
+            for name, one in self.beside.items():
+                one.load_state_dict(whole["beside"][name])
             return whole["state"]
         return None
-
-    def remove(self) -> None:
-        """Both files, when they are of no use any more."""
-        self.path.unlink(missing_ok=True)
-        self.earlier.unlink(missing_ok=True)

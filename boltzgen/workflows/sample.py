@@ -10,23 +10,19 @@ from typing import Any
 import torch
 
 from boltzgen.ensemble import Ensemble
-from boltzgen.ensemble_folder import CHECKPOINT, CONFIG, MODEL
-from boltzgen.files.whole import write_whole
 from boltzgen.models.model import Model
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.problem import Problem
 from boltzgen.progress import Report, StageProgress, Stopwatch, silent
 from boltzgen.sampling.frames import thermal_dynamics
 from boltzgen.systems import MolecularSystem, load_system
-from boltzgen.training.checkpoint import Checkpoints, fingerprint
+from boltzgen.training.checkpoint import Checkpoints
 from boltzgen.training.data import TrainingData
 from boltzgen.training.families import family, untrained_model
 from boltzgen.training.held_out import held_out_measure
-from boltzgen.training.model_file import save_model
 from boltzgen.training.trainer import Progress, TrainingResult, train
 from boltzgen.workflows.config import (
     SampleConfig,
-    config_toml,
     require_room,
     require_sane,
     sample_config,
@@ -40,7 +36,7 @@ from boltzgen.workflows.preparation import (
     select_device,
 )
 from boltzgen.workflows.refinement import pay_off, refined, reserve
-from boltzgen.workflows.resuming import clear_checkpoint, completed, held_folder, is_finished, write_report
+from boltzgen.workflows.run_folder import RunFolder, held_folder
 from boltzgen.workflows.sample_facts import SampledRun, sample_facts
 from boltzgen.workflows.sampling import draw
 from boltzgen.workflows.training_data import energy_data, internal_frames
@@ -152,34 +148,22 @@ def run_sample(
     """
     watch = watch or Stopwatch(report)
     require_sane(config)
-    with held_folder(out, config, resume) as folder:
+    with held_folder(out, config, resume, watch) as folder:
         return _sampled(config, folder, watch)
 
 
-def _sampled(config: SampleConfig, folder: Path | None, watch: Stopwatch) -> Ensemble:
+def _sampled(config: SampleConfig, folder: RunFolder | None, watch: Stopwatch) -> Ensemble:
     """The run of ``config``, its files in ``folder``."""
-    if folder is not None and is_finished(folder):
-        return completed(folder)
+    if folder is not None and folder.is_finished:
+        return folder.completed()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
-        with watch.stage("seed conformers"):
-            system = load_system(
-                config.molecule, config.forcefield, config.solvent, config.release_constraints
-            )
-            require_room(config.n_samples, system.molecule.n_atoms)
-            reference = _reference(config, system)
-        problem = prepare(config, generator, watch, system)
+        problem, reference = _prepared(config, folder, generator, watch)
         model = untrained_model(config.model, config.model_settings, problem)
         data, trained_on = _training_data(config, problem, model, reference, generator)
-        checkpoints = None
-        if folder is not None:
-            write_whole(folder / CONFIG, lambda path: path.write_text(config_toml(config)))
-            origin = fingerprint(model, problem.frames.thermal.positions)
-            checkpoints = Checkpoints(folder / CHECKPOINT, generator, origin)
+        checkpoints = None if folder is None else folder.checkpoints(model, problem, generator)
         training = _train(config, problem, model, data, watch, checkpoints)
-        if folder is not None:
-            write_whole(folder / MODEL, lambda path: save_model(model, path, config.model))
         spent = watch.allowance(_sampling_seconds(config, watch))
         drawn = draw(model, problem.target, problem.molecule, config.n_samples, generator, watch, spent)
         ensemble, refinement = refined(drawn, config, problem, model, generator, watch)
@@ -190,10 +174,27 @@ def _sampled(config: SampleConfig, folder: Path | None, watch: Stopwatch) -> Ens
     facts = sample_facts(run, drawn, ensemble, refinement, judged, watch)
     ensemble = replace(ensemble, metadata=facts.model_dump())
     if folder is not None:
-        ensemble.save(folder)
-        write_report(folder, ensemble)
-        clear_checkpoint(folder)
+        folder.write_results(ensemble, model)
     return ensemble
+
+
+def _prepared(
+    config: SampleConfig, folder: RunFolder | None, generator: torch.Generator, watch: Stopwatch
+) -> tuple[Problem, Ensemble | None]:
+    """The problem, as an earlier session left it or new, and the reference that ``config`` names."""
+    problem = None if folder is None else folder.kept_problem(generator)
+    if problem is not None:
+        return problem, _reference(config, problem.system)
+    with watch.stage("seed conformers"):
+        system = load_system(config.molecule, config.forcefield, config.solvent, config.release_constraints)
+        require_room(config.n_samples, system.molecule.n_atoms)
+        reference = _reference(config, system)
+    if folder is not None:
+        folder.begin()
+    problem = prepare(config, generator, watch, system)
+    if folder is not None:
+        folder.keep_problem(problem, generator)
+    return problem, reference
 
 
 def _reference(config: SampleConfig, system: MolecularSystem) -> Ensemble | None:

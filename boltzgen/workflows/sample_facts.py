@@ -50,8 +50,7 @@ def sample_facts(
 ) -> SampleFacts:
     """The facts of ``run``, whose model drew ``drawn``, made ``ensemble`` by ``refinement`` if any."""
     config, problem, model, training = run.config, run.problem, run.model, run.training
-    # Training may have begun in an earlier session.
-    seconds = watch.elapsed - watch.seconds["training"] + training.seconds
+    seconds = watch.elapsed
     warnings = diagnosis.verdict.warnings + reference_warnings(run.reference, str(config.reference))
     if len(drawn) < config.n_samples:
         warnings.append(TOO_FEW.format(len(drawn), config.n_samples))
@@ -87,7 +86,8 @@ def sample_facts(
         converged=diagnosis.verdict.converged,
         warnings=warnings
         + coverage_warnings(ensemble.molecule)
-        + problem.symmetry.warnings(ensemble.molecule),
+        + problem.symmetry.warnings(ensemble.molecule)
+        + watch.warnings,
         **equivalence_facts(problem.symmetry),
         wall_seconds={**watch.seconds, "total": watch.elapsed},
         versions=package_versions(),
