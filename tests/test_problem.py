@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from boltzgen.errors import InputError
-from boltzgen.problem import Problem
+from boltzgen.files.tensors import load_tensors, save_tensors
+from boltzgen.problem import KIND, Problem
 from boltzgen.progress import Stopwatch
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.training.config import TrainingConfig
@@ -28,7 +29,8 @@ WITH_TORCH_ALONE = """
 import sys
 for name in ("rdkit", "openmm", "mdtraj"):
     sys.modules[name] = None
-from boltzgen.problem import Problem
+from boltzgen.files.tensors import load_tensors, save_tensors
+from boltzgen.problem import KIND, Problem
 from tests.test_problem import trained_samples
 print(float(trained_samples(Problem.load(sys.argv[1]))))
 """
@@ -54,10 +56,10 @@ def trained_samples(problem: Problem) -> torch.Tensor:
 
 
 def test_a_saved_problem_is_the_same(problem, tmp_path):
-    problem.save(tmp_path / "problem.pt")
-    assert [path.name for path in tmp_path.iterdir()] == ["problem.pt"]
+    problem.save(tmp_path / "problem.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["problem.safetensors"]
     evaluations = problem.target.evaluations
-    loaded = Problem.load(tmp_path / "problem.pt")
+    loaded = Problem.load(tmp_path / "problem.safetensors")
     assert loaded.target.evaluations == evaluations
     assert loaded.frames.config == CONFIG.frames
     assert torch.equal(loaded.frames.thermal.positions, problem.frames.thermal.positions)
@@ -70,28 +72,29 @@ def test_a_saved_problem_is_the_same(problem, tmp_path):
         loaded.coordinates.from_positions(x), problem.coordinates.from_positions(x), strict=True
     ):
         assert torch.equal(one, same)
-    loaded.save(tmp_path / "again.pt")  # without its molecule having been read
-    assert torch.equal(Problem.load(tmp_path / "again.pt").masses, problem.masses)
+    loaded.save(tmp_path / "again.safetensors")  # without its molecule having been read
+    assert torch.equal(Problem.load(tmp_path / "again.safetensors").masses, problem.masses)
 
 
 def test_models_train_and_draw_where_only_torch_is_installed(problem, tmp_path):
-    problem.save(tmp_path / "problem.pt")
+    problem.save(tmp_path / "problem.safetensors")
     printed = subprocess.run(
-        [sys.executable, "-c", WITH_TORCH_ALONE, str(tmp_path / "problem.pt")],
+        [sys.executable, "-c", WITH_TORCH_ALONE, str(tmp_path / "problem.safetensors")],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     assert float(printed) == pytest.approx(float(trained_samples(problem)), rel=1e-5)
 
 
 def test_what_is_no_problem_is_refused(problem, tmp_path):
-    (tmp_path / "text.pt").write_text("nothing of the kind")
-    torch.save({"format": "boltzgen energy 1"}, tmp_path / "energy.pt")
-    for name in ("text.pt", "energy.pt", "missing.pt"):
+    (tmp_path / "text.safetensors").write_text("nothing of the kind")
+    save_tensors(tmp_path / "energy.safetensors", {}, "boltzgen energy 1")
+    for name in ("text.safetensors", "energy.safetensors", "missing.safetensors"):
         with pytest.raises(InputError, match=name):
             Problem.load(tmp_path / name)
-    problem.save(tmp_path / "whole.pt")
-    content = torch.load(tmp_path / "whole.pt", weights_only=True)
+    problem.save(tmp_path / "whole.safetensors")
+    content = load_tensors(tmp_path / "whole.safetensors", KIND)
     for name in ("terms", "coordinates", "thermal"):
-        torch.save({key: value for key, value in content.items() if key != name}, tmp_path / "part.pt")
+        part = {key: value for key, value in content.items() if key != name}
+        save_tensors(tmp_path / "part.safetensors", part, KIND)
         with pytest.raises(InputError, match="damaged problem"):
-            Problem.load(tmp_path / "part.pt")
+            Problem.load(tmp_path / "part.safetensors")
