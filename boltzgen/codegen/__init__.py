@@ -7,6 +7,7 @@ tables          Tabulated functions, the operator that has data of its own.
 torch_printer   Graphs as a Python function of tensors.
 cpp_printer     Graphs as C++ statements; cpp_tables prints tabulated functions.
 cpp_prelude     Types, constants and vectorised mathematics that each C++ kernel starts with.
+torch_operators Kernels as operators of torch, with their gradients.
 library         C++ sources compiled once on a machine, and loaded.
 cache           The folder that keeps compiled libraries, and what in it may be loaded.
 

@@ -1,0 +1,12 @@
+"""Layers of a normalizing flow over torsions (on the circle) and stiff coordinates (on the line).
+
+couplings       The layers: bijections of (torsions, stiff) with their log-determinants.
+conditioners    Networks and features that give a coupling its parameters.
+splines         Monotone rational-quadratic splines, as torch operations.
+transforms      What a layer computes once it has its parameters, as torch operations: the definition.
+operators       The same as operators of torch that run as machine code, and the choice between the two.
+cpp/            C++ sources of the kernels and their calls on tensors.
+
+To add a layer, derive from ``couplings.FlowLayer``. To give it machine code, write its definition in
+``transforms``, its kernel in ``cpp/`` and its operator in ``operators``.
+"""

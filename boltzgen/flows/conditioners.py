@@ -1,12 +1,10 @@
 """Networks that turn what a coupling keeps into the parameters of what it moves."""
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-MAX_LOG_SCALE = 3.0  # of an affine map: its raw scale goes through a hyperbolic tangent of this height
+from boltzgen.flows.transforms import perceptron, torsion_features
 
 
 class Conditioner(nn.Module):
@@ -29,10 +27,12 @@ class Conditioner(nn.Module):
         """Outputs batch last; of length one there where they are the same for the whole batch."""
         if not self.n_inputs:
             return self.bias[:, None]
-        hidden = nn.functional.silu(self.first(features))
-        for block in self.blocks:
-            hidden = hidden + nn.functional.silu(block(hidden))
-        return torch.addmm(self.bias[:, None], self.last.weight, hidden.t())
+        return perceptron(features, self.network(), self.last.weight, self.bias)
+
+    def network(self) -> list[Tensor]:
+        """Weight and bias of each hidden layer, in turn."""
+        layers = [self.first, *self.blocks]
+        return [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
 
 
 class TorsionFeatures(nn.Module):
@@ -54,9 +54,4 @@ class TorsionFeatures(nn.Module):
         self.n_features = 2 * len(folds) + len(folded)
 
     def forward(self, torsions: Float[Tensor, "batch torsions"]) -> Float[Tensor, "batch features"]:
-        features = [torsions.cos(), torsions.sin()]
-        if len(self.folded):
-            angles = torsions[:, self.folded] / self.fold
-            # The domain's half width is π/n: the scale makes the sine reach ±1 there.
-            features.append(angles.sin() / torch.sin(math.pi / self.fold))
-        return torch.cat(features, dim=-1)
+        return torsion_features(torsions, self.folded, self.fold)

@@ -11,9 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from boltzgen.flows import native
-from boltzgen.flows.conditioners import MAX_LOG_SCALE, Conditioner, TorsionFeatures
-from boltzgen.flows.splines import circular_spline, linear_tail_spline
+from boltzgen.flows import operators
+from boltzgen.flows.conditioners import Conditioner, TorsionFeatures
 
 Torsions = Float[Tensor, "batch torsions"]
 Stiff = Float[Tensor, "batch stiff"]
@@ -55,17 +54,18 @@ class TorsionCoupling(FlowLayer):
         self.features = TorsionFeatures(folds[kept], physical=False)
         n_inputs = self.features.n_features + len(context)
         self.conditioner = Conditioner(n_inputs, len(moved) * (3 * bins + 1), hidden)
-        self._widths = _width(moved, kept), _width(context)
+        self._least = _width(moved, kept), _width(context)
 
     def _transformed(self, torsions: Tensor, stiff: Tensor, inverse: bool) -> tuple[Tensor, Tensor, Tensor]:
-        fused = native.serves(torsions, stiff, self.conditioner.bias, *self._widths)
-        raw = _conditioned(self.conditioner, self.features, self.kept, self.context, torsions, stiff, fused)
-        raw = raw.view(3 * self.bins + 1, len(self.moved), raw.shape[1])
-        if fused:
-            value, log_det = native.spline(torsions, raw, self.moved, math.pi, True, inverse)
-            return value, stiff, log_det
-        value, log_slope = circular_spline(torsions[:, self.moved].T, raw, inverse)
-        return torsions.index_copy(1, self.moved, value.T), stiff, log_slope.sum(0)
+        if self.conditioner.n_inputs:
+            moved, log_det = _coupled(
+                self, torsions, stiff, self.kept, self.context, periodic=True, inverse=inverse
+            )
+        else:
+            raw = self.conditioner.bias.view(3 * self.bins + 1, len(self.moved), 1)
+            least = self._least[0]
+            moved, log_det = operators.spline(torsions, raw, self.moved, math.pi, True, inverse, least)
+        return moved, stiff, log_det
 
     def forward(self, torsions: Torsions, stiff: Stiff) -> tuple[Torsions, Stiff, LogDet]:
         return self._transformed(torsions, stiff, inverse=False)
@@ -88,20 +88,17 @@ class StiffCoupling(FlowLayer):
         self.register_buffer("torsions", torch.arange(len(folds)), persistent=False)
         self.features = TorsionFeatures(folds, physical=True)
         self.conditioner = Conditioner(self.features.n_features + len(kept), 2 * len(moved), hidden)
-        self._widths = len(folds), _width(moved, kept)
+        self._least = len(folds), _width(moved, kept)
 
     def _transformed(self, torsions: Tensor, stiff: Tensor, inverse: bool) -> tuple[Tensor, Tensor, Tensor]:
-        fused = native.serves(torsions, stiff, self.conditioner.bias, *self._widths)
-        raw = _conditioned(self.conditioner, self.features, self.torsions, self.kept, torsions, stiff, fused)
-        if fused:
-            value, log_det = native.affine(stiff, raw, self.moved, inverse)
-            return torsions, value, log_det
-        shift, raw_scale = raw.chunk(2)
-        log_scale = MAX_LOG_SCALE * torch.tanh(raw_scale / MAX_LOG_SCALE)
-        x = stiff[:, self.moved].T
-        value = (x - shift) * torch.exp(-log_scale) if inverse else x * log_scale.exp() + shift
-        log_det = (-log_scale if inverse else log_scale).expand_as(x).sum(0)
-        return torsions, stiff.index_copy(1, self.moved, value.T), log_det
+        if self.conditioner.n_inputs:
+            moved, log_det = _coupled(
+                self, torsions, stiff, self.torsions, self.kept, periodic=False, inverse=inverse
+            )
+        else:
+            raw = self.conditioner.bias[:, None]
+            moved, log_det = operators.affine(stiff, raw, self.moved, inverse, self._least[1])
+        return torsions, moved, log_det
 
     def forward(self, torsions: Torsions, stiff: Stiff) -> tuple[Torsions, Stiff, LogDet]:
         return self._transformed(torsions, stiff, inverse=False)
@@ -122,11 +119,9 @@ class StiffSpline(FlowLayer):
         self.raw = nn.Parameter(torch.zeros(3 * bins - 1, n_stiff, 1))
 
     def _transformed(self, torsions: Tensor, stiff: Tensor, inverse: bool) -> tuple[Tensor, Tensor, Tensor]:
-        if native.serves(torsions, stiff, self.raw, 0, len(self.moved)):
-            value, log_det = native.spline(stiff, self.raw, self.moved, self.bound, False, inverse)
-            return torsions, value, log_det
-        value, log_slope = linear_tail_spline(stiff.T, self.raw, self.bound, inverse)
-        return torsions, value.T, log_slope.sum(0)
+        least = len(self.moved)
+        moved, log_det = operators.spline(stiff, self.raw, self.moved, self.bound, False, inverse, least)
+        return torsions, moved, log_det
 
     def forward(self, torsions: Torsions, stiff: Stiff) -> tuple[Torsions, Stiff, LogDet]:
         return self._transformed(torsions, stiff, inverse=False)
@@ -135,16 +130,29 @@ class StiffSpline(FlowLayer):
         return self._transformed(torsions, stiff, inverse=True)
 
 
-def _conditioned(
-    conditioner: Conditioner,
-    features: TorsionFeatures,
-    kept: Tensor,
-    kept_stiff: Tensor,
+def _coupled(
+    layer: TorsionCoupling | StiffCoupling,
     torsions: Tensor,
     stiff: Tensor,
-    fused: bool,
-) -> Tensor:
-    """Parameters [outputs, batch or 1] that a conditioner makes of kept torsions and stiff coordinates."""
-    if fused and conditioner.n_inputs:
-        return native.conditioned(conditioner, features, kept, kept_stiff, torsions, stiff)
-    return conditioner(torch.cat([features(torsions[:, kept]), stiff[:, kept_stiff]], dim=-1))
+    kept: Tensor,
+    kept_stiff: Tensor,
+    periodic: bool,
+    inverse: bool,
+) -> tuple[Tensor, Tensor]:
+    """The state that a conditioned layer moves, and the log-determinant."""
+    features, conditioner = layer.features, layer.conditioner
+    return operators.coupling(
+        torsions,
+        stiff,
+        layer.moved,
+        kept,
+        features.folded,
+        features.fold,
+        kept_stiff,
+        periodic,
+        inverse,
+        conditioner.bias,
+        conditioner.last.weight,
+        conditioner.network(),
+        least=layer._least,
+    )

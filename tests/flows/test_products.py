@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from boltzgen.flows.products import product
+from boltzgen.flows.cpp.products import product
 
 
 @pytest.mark.parametrize("batch", [1, 63, 64, 65, 127, 500])

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from boltzgen.codegen.library import can_compile
-from boltzgen.errors import EvaluationError
-from boltzgen.flows import native
+from boltzgen.flows import operators
 from boltzgen.flows.couplings import StiffCoupling, StiffSpline, TorsionCoupling
 from boltzgen.flows.splines import circular_spline, linear_tail_spline
 
@@ -64,11 +63,11 @@ def results(layer, direction, torsions, stiff):
 
 @pytest.fixture
 def both(monkeypatch):
-    def run(layer, *arguments):
-        compiled = results(layer, *arguments)
+    def run(layer, *arguments, compute=results):
+        compiled = compute(layer, *arguments)
         with monkeypatch.context() as patch:
-            patch.setattr(native, "serves", lambda *_: False)
-            return compiled, results(layer, *arguments)
+            patch.setattr(operators, "_serves", lambda *_: False)
+            return compiled, compute(layer, *arguments)
 
     return run
 
@@ -77,7 +76,7 @@ def both(monkeypatch):
 @pytest.mark.parametrize("n", [0, 1, 16, 133])
 def test_equals_torch_in_every_number(layer, direction, n, both):
     torsions, stiff = inputs(layer, n)
-    assert native.serves(torsions, stiff, next(layer.parameters()), 4, 5) or not torsions.shape[1]
+    assert operators._serves([(torsions, 0), (stiff, 5)], next(layer.parameters()))
     for compiled, defined in zip(*both(layer, direction, torsions, stiff), strict=True):
         torch.testing.assert_close(compiled, defined, rtol=1e-9, atol=1e-11)
 
@@ -113,7 +112,7 @@ def test_edges_bounds_and_beyond(periodic, inverse):
     x = torch.cat([ends, odd.double()])[:, None]
     raw = torch.zeros(25 if periodic else 23, 1, 1, dtype=torch.float64)
     raw[16:24] = torch.linspace(-2, 2, len(raw[16:24]), dtype=torch.float64)[:, None, None]
-    value, log_det = native.spline(x, raw, torch.arange(1), bound, periodic, inverse)
+    value, log_det = operators.spline(x, raw, torch.arange(1), bound, periodic, inverse, 1)
     defined = circular_spline(x.T, raw, inverse) if periodic else linear_tail_spline(x.T, raw, bound, inverse)
     turn = (value - defined[0].T) / (2 * math.pi)
     apart = (turn - turn.round()) if periodic else turn
@@ -129,7 +128,7 @@ def test_extreme_parameters_have_finite_gradients():
     raw.requires_grad_()
     x = torch.linspace(-4, 4, 600).view(200, 3).requires_grad_()
     for inverse in (False, True):
-        value, log_det = native.spline(x, raw, torch.arange(3), math.pi, True, inverse)
+        value, log_det = operators.spline(x, raw, torch.arange(3), math.pi, True, inverse, 3)
         gradients = torch.autograd.grad(value.sum() + log_det.sum(), [x, raw])
         assert all(torch.isfinite(tensor).all() for tensor in (value, log_det, *gradients))
 
@@ -170,8 +169,66 @@ def test_what_machine_code_cannot_serve_gets_torchs_error():
         layer(torsions.double(), stiff.double())
 
 
-def test_second_derivatives_are_refused():
-    layer = LAYERS["stiff splines"]().double()
-    torsions, stiff = inputs(layer, 3)
-    with pytest.raises(EvaluationError, match="first derivatives only"):
-        torch.autograd.grad(layer(torsions, stiff)[2].sum(), stiff, create_graph=True)
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+def test_second_derivatives_equal_those_of_the_definition(layer, direction, both):
+    """Gradients of a form of the gradient, by inputs and parameters, with machine code in the first pass."""
+
+    def second(layer, direction, torsions, stiff):
+        outputs = getattr(layer, direction)(torsions, stiff)
+        sources = [torsions, stiff, *layer.parameters()]
+        total = outputs[0].sin().sum() + outputs[1].pow(2).sum() + outputs[2].sin().sum()
+        first = torch.autograd.grad(
+            total, sources, create_graph=True, allow_unused=True, materialize_grads=True
+        )
+        return torch.autograd.grad(
+            sum(g.sin().sum() for g in first), sources, allow_unused=True, materialize_grads=True
+        )
+
+    torsions, stiff = inputs(layer, 7)
+    for compiled, defined in zip(*both(layer, direction, torsions, stiff, compute=second), strict=True):
+        torch.testing.assert_close(compiled, defined, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+def test_torch_accepts_the_operators(layer, direction, monkeypatch):
+    """Schema, autograd, fake tensors and tracing, by torch's own checks, for forward and backward."""
+    called = []
+    for name in ("_spline", "_affine", "_coupling", "_spline_gradient", "_affine_gradient"):
+        monkeypatch.setattr(operators, name, recording(getattr(operators, name), called))
+    monkeypatch.setattr(operators, "_coupling_gradient", recording(operators._coupling_gradient, called))
+    torsions, stiff = inputs(layer, 5)
+    results(layer, direction, torsions, stiff)
+    checked = set()
+    for operator, arguments in called:
+        if operator not in checked:
+            forward = "backward" not in operator.name
+            torch.library.opcheck(operator.overload, tuple(leaf(a, forward) for a in arguments))
+        checked.add(operator)
+    assert len(checked) == 2
+
+
+def leaf(argument, differentiable):
+    """A copy of an operator's argument without a history."""
+    if isinstance(argument, list):
+        return [leaf(a, differentiable) for a in argument]
+    if not isinstance(argument, torch.Tensor):
+        return argument
+    return argument.detach().requires_grad_(differentiable and argument.requires_grad)
+
+
+def recording(operator, called):
+    def call(*arguments):
+        called.append((operator, arguments))
+        return operator(*arguments)
+
+    return call
+
+
+def test_a_layer_compiles_to_one_graph():
+    layer = LAYERS["torsion coupling"]()
+    torsions, stiff = inputs(layer, 9, torch.float32)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    for ours, theirs in zip(
+        results(compiled, "forward", torsions, stiff), results(layer, "forward", torsions, stiff), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from boltzgen.codegen.library import load_libraries
-from boltzgen.flows.product_code import product_source
+from boltzgen.flows.cpp.product_source import product_source
 
 _N, _P = ctypes.c_int64, ctypes.c_void_p
 _FEWEST = 64  # samples; smaller batches do not fill a tile

@@ -8,7 +8,7 @@ import math
 import torch
 
 from boltzgen.codegen.cpp_prelude import prelude
-from boltzgen.flows.conditioners import MAX_LOG_SCALE
+from boltzgen.flows.transforms import MAX_LOG_SCALE
 
 _BODY = r"""
 // Rows: cosines of kept torsions, their sines, sin(τ/n)/sin(π/n) of those folded; kept stiff coordinates.
