@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+Outputs = tuple[Any, ...]
+"""Tensors, the last of which may be a list of tensors."""
+
 _NAMESPACE = "boltzgen"
 _LIBRARY = torch.library.Library(_NAMESPACE, "FRAGMENT")
 
@@ -37,22 +40,22 @@ class Operator:
         The operator as torch knows it.
     """
 
-    def __init__(self, schema: str, kernel: Callable[..., tuple], fake: Callable[..., tuple]) -> None:
+    def __init__(self, schema: str, kernel: Callable[..., Outputs], fake: Callable[..., Outputs]) -> None:
         self.schema, self._kernel = schema, kernel
         self.name = schema.partition("(")[0]
         _LIBRARY.define(schema)
         _LIBRARY.impl(self.name, kernel, "CPU")
         torch.library.register_fake(f"{_NAMESPACE}::{self.name}", fake, lib=_LIBRARY)
         self.overload = getattr(getattr(torch.ops, _NAMESPACE), self.name).default
-        self._differentiated: Callable[..., tuple] = self.below_autograd
+        self._differentiated: Callable[..., Outputs] = self.below_autograd
 
-    def __call__(self, *arguments: Any) -> tuple:
+    def __call__(self, *arguments: Any) -> Outputs:
         """The outputs; arguments are positional."""
         if torch.compiler.is_compiling():
             return self.overload(*arguments)
         return self._differentiated(*arguments)
 
-    def below_autograd(self, *arguments: Any) -> tuple:
+    def below_autograd(self, *arguments: Any) -> Outputs:
         """The outputs, not recorded: of the kernel, or of what stands in for it while torch traces."""
         if torch._C._len_torch_dispatch_stack() == 0:
             return self._kernel(*arguments)
@@ -81,7 +84,7 @@ class Operator:
         takes_list, n_outputs = "Tensor[]" in signature, outputs.count("Tensor")
         function = _autograd_function(self.below_autograd, gradient, definition, n_results, takes_list)
 
-        def differentiated(*arguments: Any) -> tuple:
+        def differentiated(*arguments: Any) -> Outputs:
             if not torch.is_grad_enabled():
                 return self.below_autograd(*arguments)
             if takes_list:
@@ -95,7 +98,7 @@ class Operator:
 
 
 def _autograd_function(
-    run: Callable[..., tuple],
+    run: Callable[..., Outputs],
     gradient: Callable[..., Sequence[Tensor | None]],
     definition: Callable[..., tuple[Tensor, ...]],
     n_results: int,

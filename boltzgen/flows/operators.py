@@ -19,12 +19,14 @@ import torch
 from torch import Tensor
 
 from boltzgen.codegen.cpp_prelude import SCALARS
-from boltzgen.codegen.torch_operators import Operator
+from boltzgen.codegen.torch_operators import Operator, Outputs
 from boltzgen.flows import transforms
 from boltzgen.flows.cpp import kernels
 
+_Received = tuple[Tensor | None, Tensor | None]
 
-@torch.compiler.assume_constant_result
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _available(dtype: torch.dtype) -> bool:
     return kernels.available(dtype)
 
@@ -48,8 +50,9 @@ def _fake_state(state: Tensor) -> Tensor:
     return state.new_empty(state.shape[1], state.shape[0]).t()
 
 
-def _received(by_state: Tensor | None, by_log_det: Tensor | None, state: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients by the results, zero where none came."""
+def _zeros_for_none(received: _Received, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients by the state that a layer returns and by its log-determinant."""
+    by_state, by_log_det = received
     return (
         torch.zeros_like(state) if by_state is None else by_state,
         state.new_zeros(len(state)) if by_log_det is None else by_log_det,
@@ -66,12 +69,24 @@ _COUPLING = (
 )
 
 
-def _spline_kernel(state, raw, moved, bound, periodic, inverse):
+def _spline_kernel(
+    state: Tensor, raw: Tensor, moved: Tensor, bound: float, periodic: bool, inverse: bool
+) -> Outputs:
     result, log_det = kernels.spline(kernels.rows(state), raw.contiguous(), moved, bound, periodic, inverse)
     return result.t(), log_det
 
 
-def _spline_backward(by_result, by_log_det, state, raw, moved, bound, periodic, inverse, learns):
+def _spline_backward(
+    by_result: Tensor,
+    by_log_det: Tensor,
+    state: Tensor,
+    raw: Tensor,
+    moved: Tensor,
+    bound: float,
+    periodic: bool,
+    inverse: bool,
+    learns: bool,
+) -> Outputs:
     by_state = kernels.row_gradients(by_result)
     state, raw = kernels.rows(state), raw.contiguous()
     settings = (bound, periodic, inverse, learns)
@@ -79,12 +94,20 @@ def _spline_backward(by_result, by_log_det, state, raw, moved, bound, periodic, 
     return by_state.t(), by_raw
 
 
-def _affine_kernel(state, raw, moved, inverse):
+def _affine_kernel(state: Tensor, raw: Tensor, moved: Tensor, inverse: bool) -> Outputs:
     result, log_det = kernels.affine(kernels.rows(state), raw.contiguous(), moved, inverse)
     return result.t(), log_det
 
 
-def _affine_backward(by_result, by_log_det, state, raw, moved, inverse, learns):
+def _affine_backward(
+    by_result: Tensor,
+    by_log_det: Tensor,
+    state: Tensor,
+    raw: Tensor,
+    moved: Tensor,
+    inverse: bool,
+    learns: bool,
+) -> Outputs:
     by_state = kernels.row_gradients(by_result)
     state, raw = kernels.rows(state), raw.contiguous()
     by_raw = kernels.affine_gradient(by_state, by_log_det.contiguous(), state, raw, moved, inverse, learns)
@@ -92,8 +115,19 @@ def _affine_backward(by_result, by_log_det, state, raw, moved, inverse, learns):
 
 
 def _coupling_kernel(
-    torsions, stiff, moved, kept, folded, fold, kept_stiff, periodic, inverse, bias, last, network
-):
+    torsions: Tensor,
+    stiff: Tensor,
+    moved: Tensor,
+    kept: Tensor,
+    folded: Tensor,
+    fold: Tensor,
+    kept_stiff: Tensor,
+    periodic: bool,
+    inverse: bool,
+    bias: Tensor,
+    last: Tensor,
+    network: list[Tensor],
+) -> Outputs:
     torsions, stiff = kernels.rows(torsions), kernels.rows(stiff)
     made = kernels.features(torsions, stiff, kept, folded, fold, kept_stiff)
     raw, inside = kernels.perceptron(made, network, last, bias)
@@ -106,24 +140,24 @@ def _coupling_kernel(
 
 
 def _coupling_backward(
-    by_result,
-    by_log_det,
-    torsions,
-    stiff,
-    moved,
-    kept,
-    folded,
-    fold,
-    kept_stiff,
-    periodic,
-    inverse,
-    learns,
-    last,
-    raw,
-    made,
-    weights,
-    inside,
-):
+    by_result: Tensor,
+    by_log_det: Tensor,
+    torsions: Tensor,
+    stiff: Tensor,
+    moved: Tensor,
+    kept: Tensor,
+    folded: Tensor,
+    fold: Tensor,
+    kept_stiff: Tensor,
+    periodic: bool,
+    inverse: bool,
+    learns: bool,
+    last: Tensor,
+    raw: Tensor,
+    made: Tensor,
+    weights: list[Tensor],
+    inside: list[Tensor],
+) -> Outputs:
     torsions, stiff = kernels.rows(torsions), kernels.rows(stiff)
     by_moved, by_log_det = kernels.row_gradients(by_result), by_log_det.contiguous()
     if periodic:
@@ -141,8 +175,19 @@ def _coupling_backward(
 
 
 def _fake_coupling(
-    torsions, stiff, moved, kept, folded, fold, kept_stiff, periodic, inverse, bias, last, network
-):
+    torsions: Tensor,
+    stiff: Tensor,
+    moved: Tensor,
+    kept: Tensor,
+    folded: Tensor,
+    fold: Tensor,
+    kept_stiff: Tensor,
+    periodic: bool,
+    inverse: bool,
+    bias: Tensor,
+    last: Tensor,
+    network: list[Tensor],
+) -> Outputs:
     batch = torsions.shape[0]
     made = stiff.new_empty(2 * len(kept) + len(folded) + len(kept_stiff), batch)
     inside = [stiff.new_empty(len(offset), batch) for offset in network[1::2] for _ in range(2)]
@@ -151,24 +196,24 @@ def _fake_coupling(
 
 
 def _fake_coupling_backward(
-    by_result,
-    by_log_det,
-    torsions,
-    stiff,
-    moved,
-    kept,
-    folded,
-    fold,
-    kept_stiff,
-    periodic,
-    inverse,
-    learns,
-    last,
-    raw,
-    made,
-    weights,
-    inside,
-):
+    by_result: Tensor,
+    by_log_det: Tensor,
+    torsions: Tensor,
+    stiff: Tensor,
+    moved: Tensor,
+    kept: Tensor,
+    folded: Tensor,
+    fold: Tensor,
+    kept_stiff: Tensor,
+    periodic: bool,
+    inverse: bool,
+    learns: bool,
+    last: Tensor,
+    raw: Tensor,
+    made: Tensor,
+    weights: list[Tensor],
+    inside: list[Tensor],
+) -> Outputs:
     def of(*shape: int) -> Tensor:
         return stiff.new_empty(*shape) if learns else stiff.new_empty(0)
 
@@ -211,25 +256,35 @@ _coupling_gradient = Operator(
 )
 
 
-def _gradient_of_spline(arguments, _, received, needed):
+def _gradient_of_spline(
+    arguments: Sequence[Any], _: object, received: _Received, needed: Sequence[bool]
+) -> list[Tensor | None]:
     state, raw, moved, *settings = arguments
-    by_state, by_raw = _spline_gradient(*_received(*received, state), state, raw, moved, *settings, needed[1])
-    return by_state, by_raw if needed[1] else None, None, None, None, None
+    by_state, by_raw = _spline_gradient(
+        *_zeros_for_none(received, state), state, raw, moved, *settings, needed[1]
+    )
+    return [by_state, by_raw if needed[1] else None, None, None, None, None]
 
 
-def _gradient_of_affine(arguments, _, received, needed):
+def _gradient_of_affine(
+    arguments: Sequence[Any], _: object, received: _Received, needed: Sequence[bool]
+) -> list[Tensor | None]:
     state, raw, moved, inverse = arguments
-    by_state, by_raw = _affine_gradient(*_received(*received, state), state, raw, moved, inverse, needed[1])
-    return by_state, by_raw if needed[1] else None, None, None
+    by_state, by_raw = _affine_gradient(
+        *_zeros_for_none(received, state), state, raw, moved, inverse, needed[1]
+    )
+    return [by_state, by_raw if needed[1] else None, None, None]
 
 
-def _gradient_of_coupling(arguments, intermediates, received, needed):
+def _gradient_of_coupling(
+    arguments: Sequence[Any], intermediates: Sequence[Tensor], received: _Received, needed: Sequence[bool]
+) -> list[Tensor | None]:
     torsions, stiff, *indices = arguments[:7]
     periodic, inverse, _, last, *network = arguments[7:]
     raw, made, *inside = intermediates
     learns = any(needed[9:])
     by_torsions, by_stiff, *by_parameters, by_network = _coupling_gradient(
-        *_received(*received, torsions if periodic else stiff),
+        *_zeros_for_none(received, torsions if periodic else stiff),
         torsions,
         stiff,
         *indices,
@@ -244,7 +299,7 @@ def _gradient_of_coupling(arguments, intermediates, received, needed):
     )
     if not learns:
         by_parameters, by_network = [None, None], [None] * len(network)
-    return by_torsions, by_stiff, *[None] * 7, *by_parameters, *by_network
+    return [by_torsions, by_stiff, *[None] * 7, *by_parameters, *by_network]
 
 
 _spline.set_gradient(_gradient_of_spline, transforms.spline, n_results=2)
