@@ -18,6 +18,7 @@ SMALL = {
     "objectives": ["--seconds", "2", "--evaluations", "10000"],
     "peptides": ["--budget", "10", "--samples", "1000", "--model-samples", "1000", "--reference-dir", "data"],
     "sample": ["--samples", "1000"],
+    "time_to_answer": ["--reference-picoseconds", "10"],
 }
 
 
