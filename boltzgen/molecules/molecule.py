@@ -132,6 +132,11 @@ class Molecule:
         """At most ``n`` conformers [m, atoms, 3] nm float64 with this molecule's stereo (see seeds.py)."""
         return seeds.seed_conformers(self.rdmol, n, seed, minimise, seconds)
 
+    @cached_property
+    def first_conformer(self) -> np.ndarray:
+        """One conformer [atoms, 3] nm float64, the same in every run; made in a few seconds at the most."""
+        return self.seed_conformers(1, seed=0, seconds=seeds.LEAST_SECONDS)[0]
+
     def turned_conformers(self, seeds: np.ndarray, window: float = 25.0) -> np.ndarray:
         """``seeds`` with one amide, ester or acid bond on its other side, where within ``window`` kJ/mol.
 

@@ -42,7 +42,7 @@ def seed_conformers(
         raise InputError(f"The random seed must not be negative, but it is {seed}.")
     elements = StereoElements.of(rdmol)
     end = math.inf if seconds is None else time.monotonic() + seconds
-    found = [_minimised(rdmol, minimise)] if rdmol.GetNumConformers() else []
+    found = [_minimised(_with_first_conformers(rdmol, n), minimise)] if rdmol.GetNumConformers() else []
     embeds = True
     for attempt in range(EMBEDDING_ROUNDS):
         found = [x[elements.kept(x) & np.isfinite(x).all(axis=(1, 2))] for x in found]
@@ -64,6 +64,14 @@ def seed_conformers(
         )
     positions = np.concatenate(found)[:n]
     return positions[_unstrained(rdmol, positions)] if minimise else positions
+
+
+def _with_first_conformers(rdmol: Chem.Mol, n: int) -> Chem.Mol:
+    """A copy of ``rdmol`` with no more than the first ``n`` of its conformers."""
+    copy = Chem.Mol(rdmol)
+    for surplus in [placed.GetId() for placed in copy.GetConformers()][n:]:
+        copy.RemoveConformer(surplus)
+    return copy
 
 
 def _embedded(rdmol: Chem.Mol, n: int, seed: tuple[int, int], plain: bool, end: float) -> Iterator[Chem.Mol]:

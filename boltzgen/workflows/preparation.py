@@ -59,7 +59,7 @@ def label_frame(molecule: Molecule) -> Tensor:
     Coordinates take the order from the first frame they are fitted to. Rings show why it matters: with the
     branches at an atom exchanged, an axial substituent has the torsions of an equatorial one.
     """
-    return torch.as_tensor(molecule.seed_conformers(1, seed=0)[:1]).float()
+    return torch.as_tensor(molecule.first_conformer[None]).float()
 
 
 def select_device(name: str) -> str:
