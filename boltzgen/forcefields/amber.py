@@ -52,7 +52,14 @@ def amber_system(molecule: Molecule, forcefield: str, solvent: str) -> openmm.Sy
         )
     except ValueError as error:  # "No template found for residue 0 (MOL). …"
         reason = str(error).split(".")[0]
+        has_residues = molecule.rdmol.GetAtomWithIdx(0).GetPDBResidueInfo() is not None
+        advice = (
+            "cap the chain (ACE-…-NME), where every protonation state has parameters, or choose another"
+            " residue"
+            if has_residues
+            else "give a peptide as a sequence like ACE-ALA-NME or as a .pdb file"
+        )
         raise InputError(
-            f"{forcefield} cannot describe '{molecule.smiles}' ({reason}): give a peptide as a sequence like "
-            "ACE-ALA-NME or as a .pdb file, or choose another force field."
+            f"{forcefield} cannot describe '{molecule.smiles}' ({reason}): {advice}, or choose another force"
+            " field."
         ) from error

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from boltzgen.errors import InputError
 from boltzgen.molecules.peptides import FIRST_ONLY, LAST_ONLY, RESIDUES
 from boltzgen.molecules.symmetry import MolecularGraph
 from boltzgen.progress import Stopwatch
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.sampling.importance import log_importance_weights
+from boltzgen.systems import load_system
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.families import untrained_model
 from boltzgen.workflows import preparation
@@ -26,13 +28,18 @@ SMALLEST = FramesConfig(ladders=2, picoseconds=0.1, walkers=32, local_picosecond
 SHORT = FramesConfig(ladders=16, picoseconds=1.0, walkers=64, local_picoseconds=1.0)
 AMINO_ACIDS = sorted({*RESIDUES} - {*FIRST_ONLY, *LAST_ONLY})
 CAPPED = [f"ACE-{name}-NME" for name in AMINO_ACIDS]
+CAPPED_ONLY = {"ASH", "GLH", "LYN"}  # without parameters at the end of a chain
 UNEQUAL = {"PHE", "TYR", "ASP", "GLU", "ASN", "GLN", "ARG"}  # that AMBER's impropers distinguish
 
 
 def random_peptides(n: int) -> list[str]:
-    """Tri- to pentapeptides; the longest of large residues would be over the limit of atoms."""
+    """Tri- to pentapeptides, uncapped."""
     drawn = random.Random(0)
-    return ["-".join(drawn.choices(AMINO_ACIDS, k=drawn.randint(3, 5))) for _ in range(n)]
+    ends = [name for name in AMINO_ACIDS if name not in CAPPED_ONLY]
+    return [
+        "-".join([drawn.choice(ends), *drawn.choices(AMINO_ACIDS, k=drawn.randint(1, 3)), drawn.choice(ends)])
+        for _ in range(n)
+    ]
 
 
 @pytest.mark.parametrize("sequence", [*CAPPED, "PHE-ALA", "SER-PHE", *random_peptides(1)])
@@ -59,6 +66,12 @@ def test_untrained_samples_of_a_peptide_have_weights(sequence, monkeypatch):
     assert bool(problem.symmetry.distinguished) == bool(UNEQUAL & {*names} or charged_end)
     rotors = math.prod(rule.images for rule in model.coordinates.labels.rules)
     assert model.coordinates.multiplicity == rotors
+
+
+@pytest.mark.parametrize("sequence", ["GLH-ALA", "ALA-LYN"])
+def test_a_residue_without_parameters_at_an_end_is_refused_with_what_to_do(sequence):
+    with pytest.raises(InputError, match="cap the chain"):
+        load_system(sequence)
 
 
 def run(sequence, n_samples, steps):
