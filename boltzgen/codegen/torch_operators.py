@@ -93,6 +93,12 @@ class Operator:
                 flat = function.apply(0, *arguments)
             return (*flat[: n_outputs - 1], list(flat[n_outputs - 1 :])) if "[]" in outputs else flat
 
+        self.set_autograd(differentiated)
+
+    def set_autograd(self, differentiated: Callable[..., Outputs]) -> None:
+        """Make this what is called where autograd is at work: usually an ``autograd.Function``, whose forward
+        calls ``below_autograd``.
+        """
         self._differentiated = differentiated
         _LIBRARY.impl(self.name, differentiated, "Autograd")
 

@@ -2,6 +2,7 @@
 
 compiler    ``compile_system``: an ``openmm.System`` becomes an ``Energy``.
 energy      ``Energy``: the sum of terms as a torch module.
+operators   The energy as an operator of torch.
 target      ``BoltzmannTarget``: the reduced energy u(x) = U(x)/kT of positions [batch, atoms, 3].
 storage     Energies as files without code.
 readers/    One function for each kind of OpenMM force, which makes terms of it.

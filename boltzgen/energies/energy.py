@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from boltzgen.codegen.library import find_compiler
+from boltzgen.energies import operators
 from boltzgen.energies.backends.backend import Backend, Evaluator, finite
 from boltzgen.energies.backends.cpp_backend import CppBackend
 from boltzgen.energies.backends.torch_backend import TorchBackend
@@ -64,6 +64,7 @@ class Energy(torch.nn.Module):
         if compiled is not False:
             self._backends.insert(0, CppBackend(insisted=compiled is True))
         self._evaluators: dict[tuple[torch.dtype, torch.device], Evaluator] = {}
+        self.handle = operators.new_handle(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # compiled code and its memory belong to one process: a copy makes its own
@@ -80,8 +81,44 @@ class Energy(torch.nn.Module):
         return cls(n_atoms, terms, compiled)
 
     def forward(self, x: Float[Tensor, "3 atoms batch"]) -> Float[Tensor, " batch"]:
-        """Energies in kJ/mol of positions in nm; differentiable once."""
-        return _EnergyFunction.apply(x, self)  # type: ignore[no-untyped-call]
+        """Energies in kJ/mol of positions in nm.
+
+        The gradient comes with the energy. Second derivatives (``create_graph=True``) go through torch
+        operations, tens of times slower; forces that are left to OpenMM have none.
+        """
+        return operators.energy(x, self.handle)[0]
+
+    def differentiable_gradient(
+        self, x: Float[Tensor, "3 atoms batch"], sound: Bool[Tensor, " batch"]
+    ) -> Float[Tensor, "3 atoms batch"]:
+        """The gradient by torch operations, which autograd can differentiate; zero where not ``sound``.
+
+        Raises EvaluationError where a force is left to OpenMM.
+        """
+        terms = []
+        for term in self.terms.values():
+            if isinstance(term, EvaluatedTerm):
+                raise EvaluationError(
+                    f"{term.name} is computed by OpenMM, which has no second derivatives: "
+                    "take finite differences of its gradient"
+                )
+            terms.append(_graph_term(term))
+        lanes = sound.nonzero().flatten()
+        evaluate = _TORCH.build(terms, self.n_atoms, x.dtype, x.device)
+        _, gradient = evaluate(x.index_select(2, lanes))
+        return torch.zeros_like(x).index_copy(2, lanes, gradient)
+
+    def hessian(self, x: Float[Tensor, "3 atoms batch"]) -> Float[Tensor, "3 atoms 3 atoms batch"]:
+        """Second derivatives in kJ/mol/nm² of positions in nm, zero where the energy is not finite.
+
+        This is slow: three derivatives of the gradient an atom, by torch operations.
+        """
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            energy, _ = self.energy_and_gradient(x)
+            gradient = self.differentiable_gradient(x, torch.isfinite(energy))
+            rows = [torch.autograd.grad(row.sum(), x, retain_graph=True)[0] for row in gradient.flatten(0, 1)]
+        return torch.stack(rows).reshape(3, self.n_atoms, *x.shape)
 
     @torch.no_grad()
     def energy_and_gradient(
@@ -154,19 +191,3 @@ def _with_unique_names(terms: Sequence[Term]) -> dict[str, Term]:
             name, copy = f"{term.name} {copy}", copy + 1
         named[name] = term
     return named
-
-
-class _EnergyFunction(torch.autograd.Function):
-    """Forces are computed with the energy; backward only scales them."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, energy: Energy) -> Tensor:  # type: ignore[override]
-        value, gradient = energy.energy_and_gradient(x.detach())
-        ctx.save_for_backward(gradient)
-        return value
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, received: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        (gradient,) = ctx.saved_tensors
-        return gradient * received, None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from boltzgen.energies.energy import Energy
 from boltzgen.errors import InputError
 from boltzgen.units import thermal_energy
+
+_HESSIAN_CHUNK = 64  # conformations at once: the graphs of their gradients are in memory
 
 
 class EvaluationCounter:
@@ -59,7 +62,7 @@ class BoltzmannTarget:
         return BoltzmannTarget(self.energy, temperature, self.counter)
 
     def reduced_energy(self, x: Float[Tensor, "batch atoms 3"]) -> Float[Tensor, " batch"]:
-        """u(x), differentiable once."""
+        """u(x). Second derivatives are slow, see ``hessian``."""
         self.counter.count += len(x)
         return self.energy(_batch_last(x)) / self.kT
 
@@ -70,6 +73,21 @@ class BoltzmannTarget:
         self.counter.count += len(x)
         energy, gradient = self.energy.energy_and_gradient(_batch_last(x.detach()))
         return energy / self.kT, gradient.permute(2, 1, 0) / self.kT
+
+    def hessian(self, x: Float[Tensor, "batch atoms 3"]) -> Float[Tensor, "batch atoms 3 atoms 3"]:
+        """Second derivatives ∂²u/∂x∂x of the reduced energy, in 1/nm².
+
+        For normal modes and harmonic free energies. This is a slow path: torch operations, and three
+        derivatives of the gradient an atom. Conformations whose energy is not finite have zeros.
+
+        Raises
+        ------
+        EvaluationError
+            Where a force is left to OpenMM, which has no second derivatives.
+        """
+        self.counter.count += len(x)
+        chunks = [self.energy.hessian(_batch_last(chunk.detach())) for chunk in x.split(_HESSIAN_CHUNK)]
+        return torch.cat(chunks, dim=-1).permute(4, 1, 0, 3, 2) / self.kT
 
 
 def _batch_last(x: Tensor) -> Tensor:
