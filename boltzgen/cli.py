@@ -81,7 +81,7 @@ def _boltzgen() -> None:
 
 @app.command()
 def sample(
-    molecule: Annotated[str, typer.Argument(help="A SMILES, an .sdf or .mol file, or a named system.")],
+    molecule: Annotated[str, typer.Argument(help="A SMILES, a file, a peptide sequence or a named system.")],
     samples: Annotated[int, typer.Option("--samples", "-n", help="Conformations to generate.")] = 10_000,
     temperature: Temperature = 300.0,
     forcefield: ForceField = None,
@@ -182,7 +182,7 @@ def train(
 
 @app.command()
 def energy(
-    molecule: Annotated[str, typer.Argument(help="A SMILES, a file or a named system.")],
+    molecule: Annotated[str, typer.Argument(help="A SMILES, a file, a peptide sequence or a named system.")],
     positions: Annotated[Path, typer.Argument(help="Conformers: .sdf, .npz, .pdb, .dcd, ...")],
     forcefield: ForceField = None,
     solvent: Solvent = None,
@@ -209,7 +209,7 @@ def energy(
 
 @app.command()
 def reference(
-    molecule: Annotated[str, typer.Argument(help="A SMILES, a file or a named system.")],
+    molecule: Annotated[str, typer.Argument(help="A SMILES, a file, a peptide sequence or a named system.")],
     temperature: Temperature = 300.0,
     forcefield: ForceField = None,
     solvent: Solvent = None,
@@ -249,7 +249,7 @@ def reference(
 
 @app.command()
 def compare(
-    system: Annotated[str, typer.Argument(help="A SMILES, a file or a named system.")],
+    system: Annotated[str, typer.Argument(help="A SMILES, a file, a peptide sequence or a named system.")],
     models: Annotated[
         str | None, typer.Option(help=f"Names with commas between them, by default all: {MODELS}.")
     ] = None,
