@@ -4,11 +4,12 @@
     python scripts/calibration.py verdict|coverage [--workers N] [--json FILE] [--references DIR] [--quick]
 
 verdict: some 65 runs of `boltzgen sample`. "easy" molecules with time enough; "hard" ones with too little for
-some; the same "starved"; and models with a mode dropped on purpose, which are trained on reference frames
-without one conformer. Each run's word (`converged`) is compared with its distance from replica exchange of
-another length: total variation of the conformers' populations, population missed, ⟨U⟩ (bounds in
+some; the same "starved"; and models with modes "dropped" on purpose, which are trained on reference frames of
+the main conformer alone. Each run's word (`converged`) is compared with its distance from long replica
+exchange: total variation of the conformers' populations, population missed, ⟨U⟩ (bounds in
 long_references.py). Wanted: wrong "converged" in at most 3 % of the runs that say so, good runs called
-unconverged at most 15 %. Runs between good and bad count for neither.
+unconverged at most 15 %. Runs between good and bad, and those of too few effective samples to be of use, count
+for neither.
 
 coverage: 50 runs each of three small molecules and of a toy whose ln Z is a product of integrals. Wanted: the
 95 % intervals of populations, ⟨U⟩ and F hold the truth in 88 to 100 % of the runs. The truth is exact for the
@@ -141,7 +142,7 @@ def make_references(molecules: dict[str, str], folder: Path, workers: int) -> No
 
 def judged_run(kind: str, spec: str, seed: int, folder: Path) -> Row:
     """One run: its word, and its distance from the reference in ``folder`` or the estimates it makes."""
-    from long_references import distance_from_reference, quantities, without_a_conformer
+    from long_references import distance_from_reference, main_conformer_alone, quantities
 
     from boltzgen.ensemble import Ensemble
     from boltzgen.errors import NotConvergedError
@@ -159,9 +160,9 @@ def judged_run(kind: str, spec: str, seed: int, folder: Path) -> Row:
     with tempfile.TemporaryDirectory() as scratch:
         dropped = None
         if kind == "dropped":
-            rest = without_a_conformer(reference)
+            rest = main_conformer_alone(reference)
             if rest is None:
-                return {"left_out": "no conformer of 5 to 60 %"}
+                return {"left_out": "one conformer holds 95 %"}
             rest[0].save(Path(scratch) / "rest")
             dropped = rest[1]
             settings |= {"model": "flow-likelihood", "reference": Path(scratch) / "rest"}

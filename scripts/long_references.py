@@ -17,6 +17,7 @@ from boltzgen.sampling.tempering import ladder_estimate
 from boltzgen.systems import load_system
 from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
 
+LEAST_DROPPED = 0.05  # population of the conformers that are dropped on purpose
 LEAST = 0.02  # population of a conformer that is looked at by itself
 # A run is good where all of these hold beyond what errors explain, bad where one of the wider ones does not.
 GOOD_DISTANCE, BAD_DISTANCE = 0.05, 0.10  # total variation of the conformers' populations
@@ -97,16 +98,16 @@ def distance_from_reference(run: Ensemble, reference: Ensemble) -> dict:
     }
 
 
-def without_a_conformer(reference: Ensemble) -> tuple[Ensemble, float] | None:
-    """The frames outside a conformer of 5 to 60 %, and its population; None where there is no such one."""
-    conformers = Conformers.of(reference)
-    members = conformers.members(reference)
-    shares = members @ reference.weights
-    usable = [k for k in range(len(shares)) if 0.05 <= shares[k] <= 0.6]
-    if not usable:
+def main_conformer_alone(reference: Ensemble) -> tuple[Ensemble, float] | None:
+    """The frames of the most populated conformer, and the population of all others; None where that is small.
+
+    A single one left out would come back where it is a mirror image of another.
+    """
+    members = Conformers.of(reference).members(reference)[0]
+    dropped = 1.0 - float(members @ reference.weights)
+    if dropped < LEAST_DROPPED:
         return None
-    dropped = usable[-1]
-    kept = ~members[dropped] & (reference.weights > 0)
+    kept = members & (reference.weights > 0)
     rest = Ensemble.from_frames(
         reference.molecule,
         torch.from_numpy(reference.positions[kept]),
@@ -115,7 +116,7 @@ def without_a_conformer(reference: Ensemble) -> tuple[Ensemble, float] | None:
         reference.effective_sample_size * float(kept.mean()),
         reference.metadata,
     )
-    return rest, float(shares[dropped])
+    return rest, dropped
 
 
 def quantities(run: Ensemble, reference: Ensemble) -> dict[str, list[float]]:

@@ -52,14 +52,14 @@ def test_distances_tell_good_runs_from_bad_ones(script):
     assert distance(few, reference)["truth"] == "useless"
 
 
-def test_a_conformer_is_left_out_on_purpose(script):
+def test_conformers_are_left_out_on_purpose(script):
     module = script("long_references")
     reference = butane(700, 300, 0)
-    rest, share = module.without_a_conformer(reference)
+    rest, share = module.main_conformer_alone(reference)
     assert share == pytest.approx(0.3, abs=1e-9)
     assert len(rest) == 700
     assert module.distance_from_reference(rest, reference)["missed"] == pytest.approx(0.3, abs=1e-9)
-    assert module.without_a_conformer(butane(700, 0, 0)) is None
+    assert module.main_conformer_alone(butane(700, 0, 0)) is None
 
 
 def test_tables_count_wrong_words(script, capsys):
