@@ -8,8 +8,8 @@ some; the same "starved"; and models with modes "dropped" on purpose, which are 
 the main conformer alone. Each run's word (`converged`) is compared with its distance from long replica
 exchange: total variation of the conformers' populations, population missed, ⟨U⟩ (bounds in
 long_references.py). Wanted: wrong "converged" in at most 3 % of the runs that say so, good runs called
-unconverged at most 15 %. Runs between good and bad, and those of too few effective samples to be of use, count
-for neither.
+unconverged at most 15 %. Runs between good and bad, and those of too few effective samples to be of use,
+count for neither.
 
 coverage: 50 runs each of three small molecules and of a toy whose ln Z is a product of integrals. Wanted: the
 95 % intervals of populations, ⟨U⟩ and F hold the truth in 88 to 100 % of the runs. The truth is exact for the
