@@ -1,5 +1,6 @@
 """OpenMM's expression language: values and derivatives against OpenMM, errors, and the graphs' algebra."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -148,3 +149,33 @@ def test_infinite_constants_do_not_break_the_parser():
     assert math.isinf(
         float(torch_function([parse("1/x", Scope({"x": variable("x")}))], ["x"])(torch.zeros(()))[0])
     )
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 3000 + "x" + ")" * 3000, "-" * 3000 + "x", "^".join(["x"] * 3000), "sin(" * 3000 + "x"]
+)
+def test_deep_nesting_is_refused_in_a_sentence(text):
+    with pytest.raises(InputError, match=r"nested more than 100 deep; name its parts") as refused:
+        parse(text, Scope({"x": variable("x")}))
+    assert len(str(refused.value)) < 400
+
+
+def test_nesting_that_is_not_deep_and_long_sums_are_read():
+    assert value("(" * 60 + "x" + ")" * 60, x=3.0) == 3.0
+    assert value("+".join(["x"] * 5000), x=3.0) == 15000.0
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(text=st.text(alphabet="xy12.e+-*/^(),;= sincomax", max_size=30))
+def test_any_text_is_read_or_refused_with_an_input_error(text):
+    with contextlib.suppress(InputError):
+        parse(text, Scope({"x": variable("x"), "y": variable("y")}))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("text", ["x + sqrt(0-1)", "y*log(0)", "z^2 + 1/(a-a)"])
+def test_expressions_that_are_never_finite_have_infinite_energy(text, compiled):
+    energy = compile_system(external(text), compiled=compiled)
+    value, gradient = energy.energy_and_gradient(torch.tensor(POINTS).permute(2, 1, 0).contiguous())
+    assert torch.isinf(value).all()
+    assert gradient.abs().max() == 0.0

@@ -4,8 +4,11 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from zuko.transforms import MonotonicRQSTransform
 
+from boltzgen.flows import operators
 from boltzgen.flows.splines import MIN_BIN, MIN_SLOPE, circular_spline, linear_tail_spline
 
 BINS, N = 8, 400
@@ -67,3 +70,58 @@ def test_inverse_and_gradients_stay_finite_for_extreme_parameters(dtype):
         assert torch.isfinite(value).all()
         assert torch.isfinite(log_slope).all()
         assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+KINDS = pytest.mark.parametrize(("periodic", "bound"), [(True, math.pi), (False, 6.0)])
+BACKENDS = pytest.mark.parametrize("compiled", [False, True])
+
+
+@st.composite
+def parameters(draw, periodic):
+    """Raw parameters that are up to a thousand times those of a trained flow, or all equal."""
+    scale = draw(st.sampled_from([0.0, 1.0, 30.0, 1000.0]))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    return scale * torch.randn(25 if periodic else 23, 1, 1, generator=generator, dtype=torch.float64)
+
+
+def spline(x, raw, bound, periodic, inverse, compiled):
+    if compiled:
+        value, log_det = operators.spline(x[:, None], raw, torch.arange(1), bound, periodic, inverse, 1)
+        return value[:, 0], log_det
+    if periodic:
+        return circular_spline(x, raw[:, 0], inverse)
+    return linear_tail_spline(x, raw[:, 0], bound, inverse)
+
+
+@KINDS
+@BACKENDS
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_extreme_splines_rise_and_their_log_slope_is_the_derivative(data, periodic, bound, compiled):
+    raw = data.draw(parameters(periodic))
+    if periodic:
+        raw[-1] = 0.0  # without the turn, so that values rise from −π to π
+    x = torch.linspace(-0.999 * bound, 0.999 * bound, 301, dtype=torch.float64).requires_grad_()
+    value, log_slope = spline(x, raw, bound, periodic, False, compiled)
+    assert (value.diff() >= 0).all()
+    assert value.abs().max() <= bound * (1 + 1e-12)
+    (slope,) = torch.autograd.grad(value.sum(), x)
+    torch.testing.assert_close(log_slope, slope.log(), rtol=1e-8, atol=1e-8)
+
+
+@KINDS
+@BACKENDS
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_extreme_splines_are_inverted(data, periodic, bound, compiled):
+    """To the rounding that the slope at the point amplifies; log slopes cancel where the value is exact."""
+    raw = data.draw(parameters(periodic))
+    x = torch.linspace(-0.99 * bound, 0.99 * bound, 101, dtype=torch.float64)
+    value, log_slope = spline(x, raw, bound, periodic, False, compiled)
+    back, log_back = spline(value, raw, bound, periodic, True, compiled)
+    apart = back - x
+    if periodic:
+        apart = apart - 2 * math.pi * torch.round(apart / (2 * math.pi))
+    assert (apart.abs() <= 1e-11 * (1 + torch.exp(-log_slope)) * bound).all()
+    well = log_slope.abs() < 3.0
+    assert ((log_slope + log_back)[well].abs() < 1e-5).all()

@@ -34,6 +34,11 @@ _TOKEN = re.compile(
     r"|(?P<symbol>[+\-*/^(),]))"
 )
 
+_DEEPEST = (
+    100  # parentheses, exponents of exponents, signs of signs: each takes a few frames of Python's stack
+)
+_SHOWN = 200  # characters of an expression in an error message
+
 _ONE_ARGUMENT = "sqrt exp log sin cos tan asin acos atan sinh cosh tanh erf erfc step delta abs floor ceil"
 _FUNCTIONS: dict[str, tuple[int, Callable[..., Node]]] = {
     **{name: (1, lambda a, op=name: call(op, a)) for name in _ONE_ARGUMENT.split()},
@@ -92,7 +97,7 @@ class _Parser:
                 raise self._error(f"{body[at:].strip()[:20]!r} is not understood")
             self.tokens.append((str(match.lastgroup), match.group(str(match.lastgroup))))
             at = match.end()
-        self.at = 0
+        self.at = self.depth = 0
 
     def parse(self) -> Node:
         result = self._binary(0)
@@ -101,7 +106,8 @@ class _Parser:
         return result
 
     def _error(self, reason: str) -> InputError:
-        return InputError(f"expression {self.whole!r}: {reason}")
+        shown = self.whole if len(self.whole) <= _SHOWN else self.whole[:_SHOWN] + " …"
+        return InputError(f"expression {shown!r}: {reason}")
 
     def _peek(self) -> str:
         return self.tokens[self.at][1] if self.at < len(self.tokens) else ""
@@ -112,11 +118,15 @@ class _Parser:
         self.at += 1
 
     def _binary(self, precedence: int) -> Node:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise self._error(f"it is nested more than {_DEEPEST} deep; name its parts by definitions")
         left = self._unary()
         while True:
             symbol = self._peek()
             level = _PRECEDENCE.get(symbol, -1)
             if level < precedence:
+                self.depth -= 1
                 return left
             self.at += 1
             right = self._binary(level if symbol == "^" else level + 1)
