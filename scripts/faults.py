@@ -145,8 +145,8 @@ FAULTS = (
     # stereo
     Fault(
         "tetrahedral centres are judged with the opposite handedness",
-        "handedness.append(1 if atom.GetChiralTag() == ccw else -1)",
-        "handedness.append(-1 if atom.GetChiralTag() == ccw else 1)",
+        "handedness.append(-sign if atom.GetChiralTag() == ccw else sign)",
+        "handedness.append(sign if atom.GetChiralTag() == ccw else -sign)",
         ("tests/molecules",),
     ),
     Fault(

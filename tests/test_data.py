@@ -15,7 +15,8 @@ from tests.bonded_toy import log_z
 
 DATA = Path(__file__).parents[1] / "data"
 BENCHMARKS = "benchmarks"  # records of measurements, no ensemble
-FOLDERS = sorted(path.name for path in DATA.iterdir() if path.is_dir() and path.name != BENCHMARKS)
+OTHERS = (BENCHMARKS, "robustness")  # what is in data/ beside reference ensembles
+FOLDERS = sorted(path.name for path in DATA.iterdir() if path.is_dir() and path.name not in OTHERS)
 
 
 def test_there_are_references():
