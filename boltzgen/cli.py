@@ -16,6 +16,7 @@ from rich.console import Console
 
 from boltzgen.errors import EvaluationError, InputError, NotConvergedError
 from boltzgen.interruption import InterruptedRunError, raising_on_signals
+from boltzgen.memory import is_shortage
 from boltzgen.progress import Stopwatch
 from boltzgen.report.terminal import ProgressLine, print_energies, print_plan, print_summary, print_systems
 from boltzgen.units import KJ_PER_KCAL
@@ -30,6 +31,10 @@ EXIT_FAULT, EXIT_BAD_INPUT, EXIT_NOT_CONVERGED = 1, 2, 3
 
 # Written out, since the register of models needs the slow imports; a test compares the two.
 MODELS = "flow, flow-likelihood, autoencoder, vae, vae-energy, gan, wgan, wgan-gp, domain-adversarial"
+
+TOO_LITTLE_MEMORY = (
+    "there is too little memory for this run: give fewer samples (-n) or use a machine with more"
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -355,6 +360,10 @@ def main() -> None:
         _end(error, EXIT_NOT_CONVERGED)
     except EvaluationError as error:
         _end(error, EXIT_FAULT)
+    except (MemoryError, OSError, RuntimeError, ImportError) as error:
+        if not is_shortage(error):
+            raise
+        _end(MemoryError(TOO_LITTLE_MEMORY), EXIT_FAULT)
 
 
 def _end(error: BaseException, code: int, notes: Sequence[str] = ()) -> NoReturn:

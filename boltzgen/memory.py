@@ -1,12 +1,28 @@
-"""How much memory this process may use: of the machine, or of its container."""
+"""How much memory this process may use, of the machine or of its container, and when it had too little."""
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # cgroups version 2 and 1
+
+
+# What allocators of torch, C++ and the loader of libraries say; they have no error class in common.
+SHORTAGES = ("can't allocate memory", "out of memory", "bad_alloc", "Cannot allocate memory", "failed to map")
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether ``error`` says that there was too little memory.
+
+    >>> is_shortage(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
+    True
+    """
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return isinstance(error, RuntimeError | ImportError) and any(said in str(error) for said in SHORTAGES)
 
 
 def usable_bytes(cgroups: Path = CGROUPS) -> int | None:

@@ -14,6 +14,7 @@ from boltzgen.evaluation.claims import Claim, claims
 from boltzgen.evaluation.comparison import Yardstick
 from boltzgen.evaluation.description import Described, describe
 from boltzgen.evaluation.results import ModelResult
+from boltzgen.files.lock import FolderLock
 from boltzgen.files.whole import write_whole
 from boltzgen.molecules.torsions import conformer_torsions
 from boltzgen.problem import Problem
@@ -63,9 +64,17 @@ def run_compare(
     A model that fails keeps its row, which says what happened. Raises InputError on bad input.
     """
     watch = watch or Stopwatch()
+    comparison_entries(config)  # refused before a folder is made
+    if out is None:
+        return _compared(config, None, watch)
+    with FolderLock(Path(out)):
+        return _compared(config, require_free_folder(out, (COMPARISON, PAGE)), watch)
+
+
+def _compared(config: CompareConfig, folder: Path | None, watch: Stopwatch) -> ModelComparison:
+    """The comparison, its files in ``folder``."""
     entries = comparison_entries(config)
     preparation = config.preparation()
-    folder = None if out is None else require_free_folder(out, (COMPARISON, PAGE))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)

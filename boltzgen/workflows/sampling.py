@@ -8,12 +8,14 @@ from torch import Tensor
 
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.ensemble import DensityKind, Ensemble
+from boltzgen.memory import is_shortage
 from boltzgen.models.model import GenerativeModel, ImplicitModel, LatentVariableModel, Model
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.progress import Spent, StageProgress, Stopwatch, untimed
 from boltzgen.sampling.importance import log_importance_weights
 
 SAMPLING_CHUNK = 4096
+SMALL_CHUNK = 256  # where memory is short
 
 
 def density_kind(model: Model) -> DensityKind:
@@ -35,24 +37,37 @@ def draw(
 ) -> Ensemble:
     """``n`` samples of ``model`` with their energies, in chunks.
 
-    There are fewer where ``spent`` says that the time is over: at least a chunk. Samples that show another
-    stereoisomer have no weight. Without a density all others weigh the same.
+    There are fewer where ``spent`` says that the time is over: at least a chunk. Where memory is short,
+    smaller chunks are tried. Samples that show another stereoisomer have no weight. Without a density all
+    others weigh the same.
     """
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    made, chunk = 0, SAMPLING_CHUNK
     with watch.stage("sampling", f"{n} samples"):
-        for first in range(0, n, SAMPLING_CHUNK):
-            if first and spent() >= 1.0:
-                break
-            size = min(SAMPLING_CHUNK, n - first)
-            x, log_prob = sample_with_known_density(model, size, generator)
-            u = target.reduced_energy(x)
-            u = torch.where(model.coordinates.contains(x), u, torch.inf)
-            parts.append((x.cpu(), u.cpu(), log_prob.cpu()))
-            watch.report(StageProgress("sampling", (first + size) / n))
+        while made < n and not (made and spent() >= 1.0):
+            size = min(chunk, n - made)
+            try:
+                parts.append(_chunk(model, target, size, generator))
+            except (MemoryError, RuntimeError) as error:
+                if size <= SMALL_CHUNK or not is_shortage(error):
+                    raise
+                chunk = SMALL_CHUNK
+                continue
+            made += size
+            watch.report(StageProgress("sampling", made / n))
     x, u, log_prob = (torch.cat(part) for part in zip(*parts, strict=True))
     if isinstance(model, ImplicitModel):
         return Ensemble.from_generated(molecule, x, u, target.temperature)
     return Ensemble.from_samples(molecule, x, u, log_prob, target.temperature, density=density_kind(model))
+
+
+def _chunk(
+    model: Model, target: BoltzmannTarget, n: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Positions, reduced energies and log densities of ``n`` samples, on the CPU."""
+    x, log_prob = sample_with_known_density(model, n, generator)
+    u = torch.where(model.coordinates.contains(x), target.reduced_energy(x), torch.inf)
+    return x.cpu(), u.cpu(), log_prob.cpu()
 
 
 @torch.no_grad()

@@ -33,3 +33,31 @@ def test_samples_of_another_stereoisomer_have_no_weight(n):
     assert (ensemble.weights[1::2] > 0.0).all()
     assert (ensemble.log_weights[::2] == -math.inf).all()
     assert ensemble.molecule.keeps_stereo(ensemble.positions).tolist() == [False, True] * (n // 2)
+
+
+class Hungry(FlowModel):
+    """Needs more memory than there is for more than ``most`` samples at once."""
+
+    most, asked = 256, ()
+
+    def sample_with_log_prob(self, n, generator=None):
+        self.asked = (*self.asked, n)
+        if n > self.most:
+            torch.empty(2**60)
+        return super().sample_with_log_prob(n, generator)
+
+
+@pytest.mark.parametrize("most", [256, 100])
+def test_smaller_chunks_are_tried_once_where_memory_is_short(most):
+    isoleucine = molecule("isoleucine")
+    target = BoltzmannTarget(compile_system(mmff_system(isoleucine)), 300.0)
+    model = Hungry(coordinates("isoleucine")).double()
+    model.most = most
+    arguments = (model, target, isoleucine, 600, torch.Generator().manual_seed(0), Stopwatch())
+    if most == 100:
+        with pytest.raises(RuntimeError, match="allocate memory"):
+            draw(*arguments)
+        assert model.asked == (600, 256)
+    else:
+        assert len(draw(*arguments)) == 600
+        assert model.asked == (600, 256, 256, 88)
