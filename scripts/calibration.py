@@ -4,9 +4,9 @@
     python scripts/calibration.py verdict|coverage [--workers N] [--json FILE] [--references DIR] [--quick]
 
 verdict: some 65 runs of `boltzgen sample`. "easy" molecules with time enough; "hard" ones with too little for
-some; the same "starved"; and models with modes "dropped" on purpose, which are trained on reference frames of
-the main conformer alone. Each run's word (`converged`) is compared with its distance from long replica
-exchange: total variation of the conformers' populations, population missed, ⟨U⟩ (bounds in
+some; the same "starved"; and models with a mode "dropped" on purpose, which never sample one conformer and
+have no density there. Each run's word (`converged`) is compared with its distance from long replica exchange:
+total variation of the conformers' populations, population missed, ⟨U⟩ (bounds in
 long_references.py). Wanted: wrong "converged" in at most 3 % of the runs that say so, good runs called
 unconverged at most 15 %. Runs between good and bad, and those of too few effective samples to be of use,
 count for neither.
@@ -25,8 +25,8 @@ import argparse
 import json
 import math
 import sys
-import tempfile
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +142,7 @@ def make_references(molecules: dict[str, str], folder: Path, workers: int) -> No
 
 def judged_run(kind: str, spec: str, seed: int, folder: Path) -> Row:
     """One run: its word, and its distance from the reference in ``folder`` or the estimates it makes."""
-    from long_references import distance_from_reference, main_conformer_alone, quantities
+    from long_references import distance_from_reference, droppable, mode_dropped, quantities
 
     from boltzgen.ensemble import Ensemble
     from boltzgen.errors import NotConvergedError
@@ -157,15 +157,15 @@ def judged_run(kind: str, spec: str, seed: int, folder: Path) -> Row:
         "budget_seconds": BUDGETS[kind],
         "device": "cpu",
     }
-    with tempfile.TemporaryDirectory() as scratch:
-        dropped = None
+    dropped = None
+    with ExitStack() as stack:
         if kind == "dropped":
-            rest = main_conformer_alone(reference)
-            if rest is None:
-                return {"left_out": "one conformer holds 95 %"}
-            rest[0].save(Path(scratch) / "rest")
-            dropped = rest[1]
-            settings |= {"model": "flow-likelihood", "reference": Path(scratch) / "rest"}
+            chosen = droppable(reference)
+            if chosen is None:
+                return {"left_out": "no conformer of 5 to 60 %"}
+            conformer, dropped = chosen
+            settings["refine"] = "off"
+            stack.enter_context(mode_dropped(reference, conformer))
         try:
             run = run_sample(SampleConfig.model_validate(settings))
         except NotConvergedError as error:

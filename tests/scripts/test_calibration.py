@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from boltzgen.ensemble import Ensemble
+from boltzgen.models.flow import FlowModel
 from boltzgen.molecules.dihedrals import dihedrals
 from boltzgen.molecules.molecule import Molecule
+from tests.coordinates.frames import coordinates
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 MODULES = ("calibration", "long_references", "jobs")
@@ -52,14 +54,26 @@ def test_distances_tell_good_runs_from_bad_ones(script):
     assert distance(few, reference)["truth"] == "useless"
 
 
-def test_conformers_are_left_out_on_purpose(script):
+def test_a_flow_with_a_dropped_mode_keeps_its_density_elsewhere(script):
+    """Of the gauche conformer: no samples, no density; all other samples with the density that is left."""
     module = script("long_references")
     reference = butane(700, 300, 0)
-    rest, share = module.main_conformer_alone(reference)
+    conformer, share = module.droppable(reference)
     assert share == pytest.approx(0.3, abs=1e-9)
-    assert len(rest) == 700
-    assert module.distance_from_reference(rest, reference)["missed"] == pytest.approx(0.3, abs=1e-9)
-    assert module.main_conformer_alone(butane(700, 0, 0)) is None
+    assert module.droppable(butane(700, 0, 0)) is None
+    flow = FlowModel(coordinates("butane")).double()
+    with torch.no_grad(), module.mode_dropped(reference, conformer):
+        x, log_q = flow.sample_with_log_prob(3000, torch.Generator().manual_seed(0))
+        density = flow.log_prob(x)
+        frames = torch.from_numpy(reference.positions).double()
+        of_frames = flow.log_prob(frames)
+    is_gauche = torch.from_numpy(module.Conformers.of(reference).members(reference)[conformer])
+    assert torch.equal(of_frames == -torch.inf, is_gauche)
+    lost = (density - log_q).exp()  # the share that was left before normalisation
+    assert lost.std() < 1e-6
+    assert 0.0 < float(lost.mean()) < 1.0
+    assert torch.isfinite(density).all()
+    assert FlowModel.log_prob.__name__ == "log_prob"
 
 
 def test_tables_count_wrong_words(script, capsys):
