@@ -157,9 +157,9 @@ FAULTS = (
     ),
     Fault(
         "samples of another stereoisomer have weight",
-        "u = torch.where(model.coordinates.contains(x), u, torch.inf)",
-        "u = torch.where(model.coordinates.contains(x), u, u)",
-        ("tests/workflows", "tests/models"),
+        "u = torch.where(model.coordinates.contains(x), target.reduced_energy(x), torch.inf)",
+        "u = target.reduced_energy(x)",
+        ("tests/workflows/test_sampling.py",),
     ),
     # flows
     Fault(

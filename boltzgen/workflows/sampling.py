@@ -77,8 +77,7 @@ def draw_log_weights(
     """Log weights of ``n`` fresh samples of a model with a density, as ``draw`` weighs them."""
     parts = []
     for first in range(0, n, SAMPLING_CHUNK):
-        x, log_prob = sample_with_known_density(model, min(SAMPLING_CHUNK, n - first), generator)
-        u = torch.where(model.coordinates.contains(x), target.reduced_energy(x), torch.inf)
+        _, u, log_prob = _chunk(model, target, min(SAMPLING_CHUNK, n - first), generator)
         parts.append(log_importance_weights(u, log_prob))
     return torch.cat(parts)
 
