@@ -11,7 +11,14 @@ LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # cgroups version 2 and
 
 
 # What allocators of torch, C++ and the loader of libraries say; they have no error class in common.
-SHORTAGES = ("can't allocate memory", "out of memory", "bad_alloc", "Cannot allocate memory", "failed to map")
+SHORTAGES = (
+    "can't allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "Cannot allocate memory",
+    "failed to map",
+    "can't start new thread",  # no room for its stack
+)
 
 
 def is_shortage(error: BaseException) -> bool:
