@@ -189,10 +189,9 @@ def _prepared(
         system = load_system(config.molecule, config.forcefield, config.solvent, config.release_constraints)
         require_room(config.n_samples, system.molecule.n_atoms)
         reference = _reference(config, system)
-    if folder is not None:
-        folder.begin()
     problem = prepare(config, generator, watch, system)
     if folder is not None:
+        folder.begin()
         folder.keep_problem(problem, generator)
     return problem, reference
 
