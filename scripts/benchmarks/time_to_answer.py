@@ -184,7 +184,7 @@ def beside_reference(ensemble: Ensemble, smiles: str, picoseconds: float) -> dic
     distances = torsion_distances(
         ensemble.molecule, ensemble.positions, ensemble.weights, found.ensemble.positions
     )
-    row = {
+    row: dict[str, Any] = {
         "mean_energy_z": (mean.value - energy.value) / math.hypot(mean.stderr, energy.stderr),
         "reference_converged": found.converged,
     }
