@@ -9,7 +9,7 @@ handles: it works as long as these energies do, in the process that made it and 
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 import torch
@@ -18,20 +18,26 @@ from torch import Tensor
 from boltzgen.codegen.torch_operators import Operator, Outputs
 from boltzgen.errors import EvaluationError
 
-if TYPE_CHECKING:
-    from boltzgen.energies.energy import Energy
 
-_energies: WeakValueDictionary[str, Energy] = WeakValueDictionary()
+class WithGradient(Protocol):
+    """What the operator asks of an energy; see ``Energy`` for the shapes and units."""
+
+    def energy_and_gradient(self, x: Tensor) -> Outputs: ...
+
+    def differentiable_gradient(self, x: Tensor, sound: Tensor) -> Tensor: ...
 
 
-def new_handle(of: Energy) -> str:
+_energies: WeakValueDictionary[str, WithGradient] = WeakValueDictionary()
+
+
+def new_handle(of: WithGradient) -> str:
     """A handle for this energy."""
     handle = secrets.token_hex(8)
     _energies[handle] = of
     return handle
 
 
-def _energy_of(handle: str) -> Energy:
+def _energy_of(handle: str) -> WithGradient:
     try:
         return _energies[handle]
     except KeyError:
