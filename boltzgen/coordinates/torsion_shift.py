@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from torch import Tensor, nn
 
 HARMONICS = 3
@@ -38,7 +38,7 @@ class TorsionShift(nn.Module):
     centre: Tensor
     bounds: Tensor
 
-    def __init__(self, n_stiff: int, folds: Float[Tensor, " torsions"]) -> None:
+    def __init__(self, n_stiff: int, folds: Num[Tensor, " torsions"]) -> None:
         super().__init__()
         n_features = 2 * HARMONICS * len(folds)
         self.register_buffer("folds", folds.detach().clone().double()[:, None], persistent=False)

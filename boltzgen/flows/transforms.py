@@ -15,7 +15,7 @@ from boltzgen.flows.splines import circular_spline, linear_tail_spline
 
 MAX_LOG_SCALE = 3.0  # of an affine map: its raw scale goes through a hyperbolic tangent of this height
 
-State = Float[Tensor, "batch rows"]
+State = Float[Tensor, "batch _"]
 Index = Int[Tensor, " _"]
 
 
@@ -40,7 +40,7 @@ def spline(
 
 
 def affine(
-    state: State, raw: Float[Tensor, "two_moved shared"], moved: Index, inverse: bool
+    state: State, raw: Float[Tensor, "_ shared"], moved: Index, inverse: bool
 ) -> tuple[State, Float[Tensor, " batch"]]:
     """Move columns ``moved`` of the state by x·exp(g) + shift, or back.
 

@@ -257,6 +257,7 @@ def test_parameters_that_are_not_numbers_are_refused():
             compile_system(system)
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize("compiled", [False, True])
 def test_positions_of_another_molecule_are_refused(compiled):
     energy = compile_system(forces.system_with(forces.nonbonded), compiled=compiled)

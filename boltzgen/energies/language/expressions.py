@@ -34,9 +34,7 @@ _TOKEN = re.compile(
     r"|(?P<symbol>[+\-*/^(),]))"
 )
 
-_DEEPEST = (
-    100  # parentheses, exponents of exponents, signs of signs: each takes a few frames of Python's stack
-)
+_DEEPEST = 50  # levels of parentheses, powers of powers: each takes a few frames of Python's stack
 _SHOWN = 200  # characters of an expression in an error message
 
 _ONE_ARGUMENT = "sqrt exp log sin cos tan asin acos atan sinh cosh tanh erf erfc step delta abs floor ceil"
