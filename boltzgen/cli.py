@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
+from boltzgen import __version__
 from boltzgen.errors import EvaluationError, InputError, NotConvergedError
 from boltzgen.interruption import InterruptedRunError, raising_on_signals
 from boltzgen.memory import is_shortage
@@ -45,6 +46,13 @@ app = typer.Typer(
 errors = Console(stderr=True)
 
 
+def named_folder(text: str) -> Path:
+    """The folder that ``text`` names; one without a name, or with line breaks in it, is refused."""
+    if not text.strip() or not text.isprintable():
+        raise typer.BadParameter(f"{text!r} names no folder; give a name of printable characters.")
+    return Path(text)
+
+
 ForceField = Annotated[
     str | None, typer.Option(help="Force field or system.xml; by default MMFF94, for peptides ff14SB.")
 ]
@@ -56,7 +64,9 @@ ReleaseConstraints = Annotated[
     bool, typer.Option("--release-constraints", help="Drop the bond constraints of a system.xml.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random number.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the run's files.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", parser=named_folder, help="Folder for the run's files.")
+]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run that was cut short in the folder --out.")
 ]
@@ -79,8 +89,18 @@ def parse_energy(text: str) -> float:
     return float(match[1]) / (KJ_PER_KCAL if match[2] == "kJ" else 1.0)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"boltzgen {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _boltzgen() -> None:
+def _boltzgen(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """A group, so that every command has a name."""
 
 
@@ -367,6 +387,6 @@ def main() -> None:
 
 
 def _end(error: BaseException, code: int, notes: Sequence[str] = ()) -> NoReturn:
-    text = ". ".join([f"boltzgen: {error}", *notes])
+    text = ". ".join([f"boltzgen: {error}", *notes]).replace("\n", "\\n")  # of a file's name
     errors.print(text, markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(code) from None

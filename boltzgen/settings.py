@@ -10,6 +10,9 @@ from pydantic import BaseModel, ValidationError
 
 from boltzgen.errors import InputError
 
+LARGEST_SEED = 2**63 - 1  # that torch takes
+HIGHEST_TEMPERATURE = 10_000.0  # K
+
 Schema = TypeVar("Schema", bound=BaseModel)
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+import boltzgen
 from boltzgen import cli
 from boltzgen.errors import InputError
 
@@ -23,6 +24,11 @@ BAD_INPUT = {
     "unknown force field": (["CCO", "--forcefield", "mm5"], "mm5"),
     "unknown solvent": (["CCO", "--solvent", "beer"], "beer"),
     "unknown device": (["CCO", "--device", "abacus"], "abacus"),
+    "seed beyond 64 bits": (["CCO", "--seed", "9" * 23], "9" * 23),
+    "temperature of a star": (["CCO", "-T", "1e6"], "1000000.0 K"),
+    "folder without a name": (["CCO", "-o", ""], "names no folder"),
+    "folder with a line break": (["CCO", "-o", "a\nb"], "names no folder"),
+    "file with a line break": (["a\nb.sdf"], "a\\nb.sdf"),
     "unknown refinement": (["CCO", "--refine", "always"], "always"),
     "resumption of nothing": (["CCO", "--resume"], "--out"),
 }
@@ -49,6 +55,28 @@ def test_bad_input_is_one_sentence_and_exit_code_2(case, capsys):
     message = " ".join(line for line in err.splitlines() if not line.startswith("["))
     assert named in message
     assert "Traceback" not in err
+
+
+def test_a_ladder_without_end_is_refused(capsys):
+    code, _, err = run(["reference", "CCO", "--hottest", "inf"], capsys)
+    assert code == 2
+    assert "'hottest' cannot be inf" in err
+
+
+def test_the_version_is_printed(capsys):
+    code, out, _ = run(["--version"], capsys)
+    assert (code, out) == (0, f"boltzgen {boltzgen.__version__}\n")
+
+
+def test_configurations_that_are_too_large_or_too_deep_are_refused(tmp_path, capsys):
+    for name, text, sentence in (
+        ("long", "a" + ".a" * 200_000 + " = 1", "MB"),
+        ("deep", "x = " + "[" * 20_000, "nested too deeply"),
+    ):
+        (tmp_path / f"{name}.toml").write_text(text)
+        code, _, err = run(["train", str(tmp_path / f"{name}.toml")], capsys)
+        assert code == 2
+        assert sentence in err
 
 
 def test_a_folder_with_another_run_is_left_alone(tmp_path, capsys):

@@ -10,10 +10,12 @@ import numpy as np
 import openmm
 
 from boltzgen.errors import InputError
+from boltzgen.files.given import read_text
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.openmm_xml import without_code
 
 _WORDS = ("name", "type", "energy", "openmmVersion")  # may look like a number, even like inf or nan
+MOST_MEGABYTES = 20.0
 MASS_TOLERANCE = 0.1  # dalton, between tables of atomic weights
 
 
@@ -26,14 +28,12 @@ def read_system(path: str | Path, release_constraints: bool = False) -> openmm.S
     ``flexibleConstraints``.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"There is no file '{path}'.")
     try:
-        text = without_code(path.read_text(encoding="utf-8"), str(path))
+        text = without_code(read_text(path, MOST_MEGABYTES), str(path))
         system = openmm.XmlSerializer.deserialize(text)
     except InputError:
         raise
-    except (OSError, openmm.OpenMMException, ValueError) as error:
+    except (OSError, openmm.OpenMMException, ValueError, RecursionError) as error:
         raise InputError(f"'{path}' is not a serialized OpenMM system: {error}.") from error
     if not isinstance(system, openmm.System):
         raise InputError(f"'{path}' holds an OpenMM {type(system).__name__}, not a System.")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from boltzgen.errors import InputError
 from boltzgen.evaluation.discrepancy import LEAST_FRAMES
 from boltzgen.sampling.frames import FramesConfig
-from boltzgen.settings import validated
+from boltzgen.settings import LARGEST_SEED, validated
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.families import FAMILIES, family
 from boltzgen.workflows.config import SampleConfig, default_budget
@@ -49,7 +49,7 @@ class CompareConfig(BaseModel):
     forcefield: str | None = None
     solvent: str | None = None
     release_constraints: bool = False
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     device: str = "auto"
     budget_seconds: PositiveFloat | None = None
     reference: Path | None = None

@@ -12,13 +12,15 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 
 from boltzgen.errors import InputError
+from boltzgen.files.given import read_text
 from boltzgen.memory import usable_bytes
 from boltzgen.sampling.frames import FramesConfig
-from boltzgen.settings import no_such_setting, validated
+from boltzgen.settings import HIGHEST_TEMPERATURE, LARGEST_SEED, no_such_setting, validated
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.families import family, require_objective
 from boltzgen.units import KJ_PER_KCAL, thermal_energy
 
+MOST_MEGABYTES = 0.1  # of a configuration
 MOST_SHARE = 0.95  # of samples that can be effective
 
 SHORT_NAMES = {
@@ -55,7 +57,7 @@ class SampleConfig(BaseModel):
     forcefield: str | None = None
     solvent: str | None = None
     release_constraints: bool = False
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     budget_seconds: float | None = None
     device: str = "auto"
     reference: Path | None = None
@@ -120,11 +122,11 @@ def config_toml(config: SampleConfig) -> str:
 def read_config(path: str | Path) -> SampleConfig:
     """The run that a TOML file describes. Raises InputError naming what is wrong with it."""
     try:
-        settings = tomllib.loads(Path(path).read_text())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); give a TOML file.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        settings = tomllib.loads(read_text(path, MOST_MEGABYTES))
+    except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not TOML: {error}.") from error
+    except RecursionError as error:
+        raise InputError(f"{path} is not a configuration: its values are nested too deeply.") from error
     return validated(SampleConfig, **settings)
 
 
@@ -199,7 +201,10 @@ def require_sane(config: SampleConfig) -> None:
         )
     if config.n_samples < 1:
         raise InputError(f"{config.n_samples} samples were asked for; give a positive number.")
-    if not 0.0 < config.temperature < float("inf"):
-        raise InputError(f"The temperature is {config.temperature} K; give a positive one.")
+    if not 0.0 < config.temperature <= HIGHEST_TEMPERATURE:
+        raise InputError(
+            f"The temperature is {config.temperature} K; give a positive one of at most"
+            f" {HIGHEST_TEMPERATURE:g} K."
+        )
     if config.budget_seconds is not None and not config.budget_seconds > 0:
         raise InputError(f"The budget is {config.budget_seconds} s; give a positive time.")

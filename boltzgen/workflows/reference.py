@@ -30,6 +30,7 @@ from boltzgen.sampling.tempering import (
     temperature_ladder,
 )
 from boltzgen.sampling.turns import BondTurns
+from boltzgen.settings import HIGHEST_TEMPERATURE, LARGEST_SEED
 from boltzgen.systems import MolecularSystem
 from boltzgen.workflows.preparation import equivalence_facts, label_frame, starting_positions, symmetry_of
 from boltzgen.workflows.versions import package_versions
@@ -47,13 +48,13 @@ class ReferenceConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     temperature: PositiveFloat = 300.0
-    hottest: PositiveFloat = 900.0
+    hottest: PositiveFloat = Field(default=900.0, le=HIGHEST_TEMPERATURE)
     ladders: PositiveInt = Field(default=32, ge=2)
     picoseconds: PositiveFloat = Field(default=400.0, allow_inf_nan=False)
     time_step: PositiveFloat = 0.001
     friction: PositiveFloat = 2.0
     steps_per_swap: PositiveInt = 100
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
 
 
 @dataclass(frozen=True)

@@ -54,10 +54,10 @@ def test_what_cannot_be_used_is_named(tmp_path, text, named):
 
 
 def test_a_missing_or_binary_file_is_refused(tmp_path):
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no file"):
         read_config(tmp_path / "nothing.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="not TOML"):
+    with pytest.raises(InputError, match="something else than text"):
         read_config(tmp_path / "binary.toml")
 
 
