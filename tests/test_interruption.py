@@ -28,6 +28,14 @@ with DeferredSignals():
 """
 
 
+@pytest.fixture(autouse=True)
+def heeded():
+    """Ctrl-C does something: a shell starts jobs in the background with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def begun(*arguments):
     """The command line as a process of its own, with one thread so that sums have one order."""
     return subprocess.Popen(

@@ -17,7 +17,7 @@ MOST_ROWS = 2000
 def copied_share(
     samples: Float[np.ndarray, "samples features"],
     training: Float[np.ndarray, "frames features"],
-    test: Float[np.ndarray, "frames features"],
+    test: Float[np.ndarray, "others features"],
     seed: int = 0,
 ) -> Estimate:
     """Share of samples that lie nearer to a training frame than to any of as many test frames.

@@ -23,7 +23,7 @@ class ReferenceParts:
     """Rows of the reference's frames, weighted ones drawn by their weights. ``how``: in words."""
 
     training: Int[np.ndarray, " rows"]
-    halves: tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]]
+    halves: tuple[Int[np.ndarray, " early"], Int[np.ndarray, " late"]]
     how: str
 
 
