@@ -1,6 +1,7 @@
 """What a person sees: the terminal shows SMILES as they are, the page holds the figures and the warnings."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -119,3 +120,12 @@ def test_stages_are_lines_where_there_is_no_terminal():
     assert len(lines) == 2
     assert "training" in lines[0]
     assert "sampling" in lines[1]
+
+
+def test_text_that_looks_like_a_script_is_shown_and_not_run(ensemble):
+    script = "<script>alert(1)</script>"
+    molecule = Molecule(ensemble.molecule.rdmol, script)
+    metadata = dict(ensemble.metadata) | {"forcefield": script, "warnings": [script]}
+    page = report_page(replace(ensemble, molecule=molecule, metadata=metadata))
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
