@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from boltzgen.sampling.importance import MAX_PARETO_K
+
 MIN_EFFECTIVE_SAMPLES = 100.0
-MAX_PARETO_K = 0.7  # Vehtari et al. 2024: above it, importance sampling estimates are not reliable
 MISSED_LOG_RATIO = math.log(100.0)  # conformers where the model has under 1 % of the Boltzmann density
 REACHABLE_ENERGY = math.log(100.0)  # kT above the mean: higher conformers hold less than about 1 %
 MAX_MISSED_SHARE = 0.01

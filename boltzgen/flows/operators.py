@@ -221,29 +221,30 @@ def _fake_coupling_backward(
     return _fake_state(torsions), _fake_state(stiff), of(len(raw)), of(*last.shape), by_network
 
 
-_spline = Operator(
-    _SPLINE, _spline_kernel, lambda state, *_: (_fake_state(state), state.new_empty(len(state)))
-)
+def _fake_layer(state: Tensor, *_: object) -> Outputs:
+    return _fake_state(state), state.new_empty(len(state))
+
+
+def _fake_layer_backward(
+    by_result: Tensor, by_log_det: Tensor, state: Tensor, raw: Tensor, *others: Any
+) -> Outputs:
+    *_, learns = others
+    return _fake_state(state), raw.new_empty(raw.shape if learns else 0)
+
+
+_spline = Operator(_SPLINE, _spline_kernel, _fake_layer)
 _spline_gradient = Operator(
     "spline_backward(Tensor by_result, Tensor by_log_det, Tensor state, Tensor raw, Tensor moved, "
     "float bound, bool periodic, bool inverse, bool learns) -> (Tensor, Tensor)",
     _spline_backward,
-    lambda by_result, by_log_det, state, raw, *others: (
-        _fake_state(state),
-        raw.new_empty(raw.shape if others[-1] else 0),
-    ),
+    _fake_layer_backward,
 )
-_affine = Operator(
-    _AFFINE, _affine_kernel, lambda state, *_: (_fake_state(state), state.new_empty(len(state)))
-)
+_affine = Operator(_AFFINE, _affine_kernel, _fake_layer)
 _affine_gradient = Operator(
     "affine_backward(Tensor by_result, Tensor by_log_det, Tensor state, Tensor raw, Tensor moved, "
     "bool inverse, bool learns) -> (Tensor, Tensor)",
     _affine_backward,
-    lambda by_result, by_log_det, state, raw, *others: (
-        _fake_state(state),
-        raw.new_empty(raw.shape if others[-1] else 0),
-    ),
+    _fake_layer_backward,
 )
 _coupling = Operator(_COUPLING, _coupling_kernel, _fake_coupling)
 _coupling_gradient = Operator(

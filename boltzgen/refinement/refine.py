@@ -211,19 +211,23 @@ def _thinned(
     log_weights = log_weights.to(z.device)
     every: list[Tensor] = []
     proposed = 0
+    # ln Σw and ln Σw² of every proposal, kept up to date: Kish's size is (Σw)²/Σw².
+    log_sum = log_squares = log_weights.new_tensor(-math.inf)
     planned = max(n, math.ceil(n_proposals))
 
     def falls_short() -> bool:
         return (
             proposed < planned
             or effective_share(log_weights, n) < target_share
-            or effective_share(torch.cat(every), 1) < least_effective
+            or float((2.0 * log_sum - log_squares).exp()) < least_effective
         )
 
     while proposed < n or (monotonic() < end and falls_short()):
         size = min(CHUNK, planned - proposed) if proposed < planned else CHUNK
         more, more_weights = particles.draw(size, generator)
         every.append(more_weights)
+        log_sum = torch.logaddexp(log_sum, more_weights.logsumexp(0))
+        log_squares = torch.logaddexp(log_squares, (2.0 * more_weights).logsumexp(0))
         proposed += size
         z, log_weights = torch.cat((z, more)), torch.cat((log_weights, more_weights))
         kept, log_weights = thin(log_weights, n, generator)

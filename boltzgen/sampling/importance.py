@@ -16,6 +16,8 @@ from torch import Tensor
 
 from boltzgen.errors import InputError
 
+MAX_PARETO_K = 0.7  # Vehtari et al. 2024: above it, importance sampling estimates are not reliable
+
 
 class Estimate(NamedTuple):
     """A value and its standard error, in the same units."""

@@ -21,9 +21,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boltzgen.sampling.importance import effective_sample_size, pareto_k
+from boltzgen.sampling.importance import MAX_PARETO_K, effective_sample_size, pareto_k
 
-MOST_PARETO_K = 0.7  # Vehtari et al. 2024: above it, estimates from the weights are not reliable
 LEAST_EFFECTIVE = 20.0  # effective samples in an assessment, below which its share is mostly chance
 LEAST_SAMPLES, MOST_SAMPLES = 2048, 16_384  # of an assessment
 SHARE_OF_TIME = 0.1  # of the training time so far, that one assessment may take
@@ -61,7 +60,7 @@ class Assessment:
     @property
     def reliable(self) -> bool:
         """Whether the share can be relied on: the tail is light and enough samples are effective."""
-        return self.pareto_k <= MOST_PARETO_K and self.share * self.n_samples >= LEAST_EFFECTIVE
+        return self.pareto_k <= MAX_PARETO_K and self.share * self.n_samples >= LEAST_EFFECTIVE
 
     def seconds_to(self, n_effective: float) -> float:
         """Seconds of drawing and weighing for ``n_effective`` effective samples."""

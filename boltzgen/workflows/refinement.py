@@ -51,13 +51,17 @@ def pay_off(config: SampleConfig, problem: Problem, model: Model, watch: Stopwat
     if not (by_time and refines(config, model)):
         return None
     generator = torch.Generator(problem.device).manual_seed(config.seed)
-    budget = whole_budget(config, problem.target.n_atoms)
-    most_seconds = budget - watch.elapsed - min(WRITING, MOST_RESERVE * budget)
     return PayOff(
         wanted_effective_samples(config),
         lambda n: draw_log_weights(model, problem.target, n, generator),
-        most_seconds,
+        _seconds_left(config, problem, watch),
     )
+
+
+def _seconds_left(config: SampleConfig, problem: Problem, watch: Stopwatch) -> float:
+    """What the budget leaves, now, for all that comes before the verdict and the files."""
+    budget = whole_budget(config, problem.target.n_atoms)
+    return budget - watch.elapsed - min(WRITING, MOST_RESERVE * budget)
 
 
 def reserve(config: SampleConfig, model: Model) -> Reserve | None:
@@ -87,8 +91,7 @@ def refined(
     enough = share >= wanted_share(config) and ensemble.effective_sample_size >= wanted
     if math.isnan(share) or enough or not refines(config, model):
         return ensemble, None
-    budget = whole_budget(config, problem.target.n_atoms)
-    seconds = budget - watch.elapsed - min(WRITING, MOST_RESERVE * budget)
+    seconds = _seconds_left(config, problem, watch)
     if seconds < max(LEAST_SECONDS, 2.0 * watch.seconds["sampling"]):
         return ensemble, None
     assert isinstance(model, FlowModel)

@@ -148,3 +148,13 @@ def test_a_plan_from_a_pilot_that_saw_no_tail_goes_on_until_the_share_is_reached
     assert refined.info.share_after >= 0.5
     assert refined.info.seconds < 1e3  # it stops once the share is there
     require_right(refined, target)
+
+
+def test_proposals_go_on_until_they_are_worth_what_is_asked_for(model, clock):
+    """log Z of all proposals has about the error 1/√n that n effective ones have."""
+    target, generator = ToyTarget(1.0, 0.3), torch.Generator().manual_seed(8)
+    clock(target)
+    refined = refine(model, target, 600, generator, seconds=1e4, least_effective=4000.0)
+    assert refined.info.seconds < 1e3
+    assert 0.012 < refined.statistics.log_z.stderr < 1.0 / math.sqrt(4000.0)
+    require_right(refined, target)
