@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from boltzgen.conformers import conformer_states, find_states
 from boltzgen.ensemble import Ensemble
-from boltzgen.evaluation.modes import conformer_states, find_states
 from boltzgen.models.flow import FlowModel
 from boltzgen.sampling.importance import Estimate
 from boltzgen.sampling.tempering import ladder_estimate

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from boltzgen.conformers import TorsionStates, torsion_states
 from boltzgen.evaluation.description import Described
 from boltzgen.evaluation.discrepancy import (
     BlockedDistance,
@@ -32,7 +33,6 @@ from boltzgen.evaluation.marginals import (
     ks_statistic,
 )
 from boltzgen.evaluation.metrics import Coverage, mode_coverage
-from boltzgen.evaluation.modes import TorsionStates, torsion_states
 from boltzgen.evaluation.neighbours import copied_share
 from boltzgen.evaluation.transport import euclidean_wasserstein, line_wasserstein, torus_wasserstein
 from boltzgen.molecules.molecule import Molecule

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
+from boltzgen.conformers import TorsionStates, conformer_label, conformer_states
 from boltzgen.errors import InputError
-from boltzgen.evaluation.modes import TorsionStates, conformer_label, conformer_states
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.sampling.importance import Estimate

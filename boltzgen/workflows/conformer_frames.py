@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boltzgen.conformers import found_conformers
 from boltzgen.energies.target import BoltzmannTarget
-from boltzgen.evaluation.modes import found_conformers
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.progress import Spent, untimed
 from boltzgen.sampling.frames import FramesConfig, ThermalFrames, local_frames, thermal_dynamics

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boltzgen.conformers import conformer_states, find_states, found_conformers
 from boltzgen.ensemble import Ensemble
 from boltzgen.evaluation.convergence import MAX_MISSED_SHARE, Verdict, judge, missed_share
 from boltzgen.evaluation.ladders import ladder_quality
-from boltzgen.evaluation.modes import conformer_states, find_states, found_conformers
 from boltzgen.models.model import GenerativeModel, LatentVariableModel, Model
 from boltzgen.problem import Problem
 from boltzgen.records.run import ConformerSummary

@@ -26,9 +26,9 @@ from harness import (
     table,
 )
 
+from boltzgen.conformers import find_states
 from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.evaluation.metrics import mode_coverage, torsion_distances
-from boltzgen.evaluation.modes import find_states
 from boltzgen.report.comparison import Rows
 from boltzgen.systems import load_system
 from boltzgen.workflows.config import SampleConfig, default_budget

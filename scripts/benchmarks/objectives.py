@@ -35,9 +35,9 @@ from harness import (
 )
 from reference_frames import forward
 
+from boltzgen.conformers import find_states
 from boltzgen.ensemble import Ensemble
 from boltzgen.evaluation.metrics import mode_coverage, ramachandran_total_variation, torsion_distances
-from boltzgen.evaluation.modes import find_states
 from boltzgen.models.flow import FlowModel
 from boltzgen.molecules.torsions import ramachandran_torsions, torsion_values
 from boltzgen.objectives.walkers import Walkers

@@ -25,11 +25,11 @@ import torch
 from harness import Benchmark, Column, Recorder, figure, option_parser, table
 from reference_frames import forward
 
+from boltzgen.conformers import find_states
 from boltzgen.energies.compiler import compile_system
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.ensemble import Ensemble
 from boltzgen.evaluation.metrics import mode_coverage, ramachandran_total_variation
-from boltzgen.evaluation.modes import find_states
 from boltzgen.models.flow import FlowModel
 from boltzgen.molecules.torsions import ramachandran_torsions, torsion_values
 from boltzgen.progress import Stopwatch

@@ -34,9 +34,9 @@ from harness import (
 )
 from openmm import unit
 
+from boltzgen.conformers import conformer_table, found_conformers
 from boltzgen.ensemble import Ensemble
 from boltzgen.evaluation.metrics import torsion_distances
-from boltzgen.evaluation.modes import conformer_table, found_conformers
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.progress import Stopwatch
 from boltzgen.report.comparison import Rows

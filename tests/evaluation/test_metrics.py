@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 from scipy.integrate import trapezoid
 
+from boltzgen.conformers import conformer_states, find_states
 from boltzgen.errors import InputError
 from boltzgen.evaluation.metrics import (
     cross_entropy,
@@ -16,7 +17,6 @@ from boltzgen.evaluation.metrics import (
     torsion_distances,
     torsion_total_variation,
 )
-from boltzgen.evaluation.modes import conformer_states, find_states
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.torsions import ramachandran_torsions
 

@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from boltzgen.errors import InputError
-from boltzgen.evaluation.modes import (
+from boltzgen.conformers import (
     conformer_states,
     conformer_table,
     find_states,
     found_conformers,
     torsion_states,
 )
+from boltzgen.errors import InputError
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.torsions import Torsion, conformer_torsions, torsion_values, wrapped
 
