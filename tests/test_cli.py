@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 import boltzgen
 from boltzgen import cli
+from boltzgen.cli import options
 from boltzgen.errors import InputError
 
 BAD_INPUT = {
@@ -109,13 +110,13 @@ def test_too_few_effective_samples_end_in_exit_code_3(capsys):
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("1.5h", 5400)])
 def test_durations(text, seconds):
-    assert cli.parse_duration(text) == seconds
+    assert options.parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "0s", "-3m", "5 minutes", "m"])
 def test_what_is_no_duration(text):
     with pytest.raises(InputError):
-        cli.parse_duration(text)
+        options.parse_duration(text)
 
 
 def test_help_names_every_option_of_sample():
@@ -129,10 +130,10 @@ def test_help_names_every_option_of_sample():
     ("text", "kcal"), [("0.02kcal", 0.02), ("0.02", 0.02), ("4.184kJ", 1.0), (".5 kcal/mol", 0.5)]
 )
 def test_energies_are_read_with_their_units(text, kcal):
-    assert cli.parse_energy(text) == pytest.approx(kcal)
+    assert options.parse_energy(text) == pytest.approx(kcal)
 
 
 @pytest.mark.parametrize("text", ["", "kcal", "0kcal", "-1kcal", "1eV"])
 def test_what_is_no_energy_is_named(text):
     with pytest.raises(InputError, match="not an energy"):
-        cli.parse_energy(text)
+        options.parse_energy(text)

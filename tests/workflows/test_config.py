@@ -72,8 +72,8 @@ def test_default_budgets_grow_with_the_molecule():
 def described(monkeypatch, arguments):
     """The run that the command line ``arguments`` describe."""
     seen = []
-    monkeypatch.setattr(cli, "_run", lambda config, *a: seen.append(config))
-    monkeypatch.setattr(cli, "_finish", lambda *a: None)
+    monkeypatch.setattr("boltzgen.cli.sample.run", lambda config, *a: seen.append(config))
+    monkeypatch.setattr("boltzgen.cli.sample.finish", lambda *a: None)
     result = CliRunner().invoke(cli.app, arguments)
     return seen[0] if seen else result
 

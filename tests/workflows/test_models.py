@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 import boltzgen
-from boltzgen import cli
+from boltzgen.cli import options
 from boltzgen.errors import InputError
 from boltzgen.models.model import GenerativeModel, ImplicitModel, LatentVariableModel
 from boltzgen.sampling.frames import FramesConfig
@@ -142,7 +142,7 @@ def test_settings_that_do_not_go_together_are_refused():
 
 
 def test_the_command_line_knows_every_model(capsys):
-    assert [name.strip() for name in cli.MODELS.split(",")] == list(FAMILIES)
+    assert [name.strip() for name in options.MODELS.split(",")] == list(FAMILIES)
     code, _, err = run(["sample", "O", "--model", "crystal-ball"], capsys)
     assert code == 2
     assert "crystal-ball" in err
