@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -25,16 +24,8 @@ from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.stereo_check import require_stereo
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.records.run import EnsembleSummary
-from boltzgen.sampling.importance import (
-    Estimate,
-    WeightStatistics,
-    effective_sample_size,
-    log_importance_weights,
-    normalized_weights,
-    systematic_resample,
-    weighted_mean,
-)
-from boltzgen.units import thermal_energy
+from boltzgen.sampling.importance import WeightStatistics, log_importance_weights
+from boltzgen.weighted_samples import WeightedSamples
 
 if TYPE_CHECKING:
     import mdtraj
@@ -45,7 +36,7 @@ DensityKind = Literal["exact", "extended", "bound", "none"]
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class Ensemble(WeightedSamples):
     """Weighted conformations.
 
     Make one with ``from_samples``, ``from_weighted``, ``from_frames`` or ``from_generated``, or ``load`` it.
@@ -115,22 +106,12 @@ class Ensemble:
         ``density``: "exact" or "extended", for which these weights are exact.
         """
         log_weights = log_importance_weights(reduced_energies, log_prob).cpu()
-        if not bool((log_weights > -math.inf).any()):
-            raise NotConvergedError(
-                f"None of {len(log_weights)} samples of '{molecule.smiles}' has a finite energy:"
-                " the model has learnt nothing; give a larger budget."
-            )
-        return cls(
-            molecule,
-            _numpy(positions, np.float32),
-            log_weights.numpy(),
-            _numpy(reduced_energies, np.float64),
-            float(temperature),
-            WeightStatistics.of(log_weights),
-            dict(metadata or {}),
-            _numpy(log_prob, np.float64),
-            density,
+        _require_finite_weights(molecule, log_weights)
+        statistics = WeightStatistics.of(log_weights)
+        weighted = cls.from_weighted(
+            molecule, positions, reduced_energies, log_weights, temperature, statistics, metadata
         )
+        return replace(weighted, log_prob=_numpy(log_prob, np.float64), density=density)
 
     @classmethod
     def from_weighted(
@@ -167,14 +148,9 @@ class Ensemble:
         """Equally weighted frames of dynamics, worth ``effective_sample_size`` independent ones."""
         n = len(positions)
         statistics = WeightStatistics(n, effective_sample_size, effective_sample_size, math.nan, None)
-        return cls(
-            molecule,
-            _numpy(positions, np.float32),
-            np.zeros(n),
-            _numpy(reduced_energies, np.float64),
-            float(temperature),
-            statistics,
-            dict(metadata or {}),
+        log_weights = torch.zeros(n, dtype=torch.float64)
+        return cls.from_weighted(
+            molecule, positions, reduced_energies, log_weights, temperature, statistics, metadata
         )
 
     @classmethod
@@ -190,101 +166,13 @@ class Ensemble:
 
         All weigh the same but those of infinite energy, which weigh nothing.
         """
-        finite = torch.isfinite(reduced_energies).cpu()
-        if not bool(finite.any()):
-            raise NotConvergedError(
-                f"None of {len(finite)} samples of '{molecule.smiles}' has a finite energy:"
-                " the model has learnt nothing; give a larger budget."
-            )
-        n = len(positions)
-        return cls(
-            molecule,
-            _numpy(positions, np.float32),
-            torch.where(finite, 0.0, -math.inf).double().numpy(),
-            _numpy(reduced_energies, np.float64),
-            float(temperature),
-            WeightStatistics(n, math.nan, math.nan, math.nan, None),
-            dict(metadata or {}),
+        log_weights = torch.zeros_like(reduced_energies, dtype=torch.float64)
+        log_weights[~torch.isfinite(reduced_energies)] = -math.inf
+        _require_finite_weights(molecule, log_weights)
+        statistics = WeightStatistics(len(positions), math.nan, math.nan, math.nan, None)
+        return cls.from_weighted(
+            molecule, positions, reduced_energies, log_weights, temperature, statistics, metadata
         )
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    @property
-    def kT(self) -> float:
-        """kJ/mol."""
-        return thermal_energy(self.temperature)
-
-    @property
-    def energies(self) -> Float[np.ndarray, " samples"]:
-        """Potential energies in kJ/mol."""
-        return self.reduced_energies * self.kT
-
-    @cached_property
-    def weights(self) -> Float[np.ndarray, " samples"]:
-        """Weights that sum to one."""
-        return normalized_weights(torch.from_numpy(self.log_weights)).numpy()
-
-    @property
-    def effective_sample_size(self) -> float:
-        """Kish's, no weight clipped, of the original samples: resampling adds no information."""
-        return self.statistics.effective_sample_size
-
-    @property
-    def effective_sample_size_fraction(self) -> float:
-        return self.statistics.effective_sample_size / self.statistics.n_samples
-
-    @property
-    def pareto_k(self) -> float:
-        """Tail shape of the original weights; below 0.7 weighted estimates are reliable."""
-        return self.statistics.pareto_k
-
-    @property
-    def has_free_energy(self) -> bool:
-        """Whether the mean of the weights is Z: samples came from a known density, refined or not."""
-        return self.statistics.log_z is not None
-
-    @property
-    def log_z(self) -> Estimate:
-        """ln Z and its standard error. Raises InputError for frames and models that have no density."""
-        if self.statistics.log_z is None:
-            raise InputError(
-                "Frames of dynamics and samples of a model without a density have no free energy; sample with"
-                " a model that has one, like flow or vae."
-            )
-        return self.statistics.log_z
-
-    @property
-    def free_energy(self) -> float:
-        """−kT ln Z in kJ/mol."""
-        return -self.kT * self.log_z.value
-
-    @property
-    def free_energy_stderr(self) -> float:
-        """kJ/mol."""
-        return self.kT * self.log_z.stderr
-
-    @property
-    def free_energy_kT(self) -> float:
-        return -self.log_z.value
-
-    @property
-    def free_energy_stderr_kT(self) -> float:
-        return self.log_z.stderr
-
-    def mean(self, values: Float[np.ndarray, " samples"]) -> Estimate:
-        """Boltzmann average of one value a sample, with its standard error."""
-        log_weights = torch.from_numpy(self.log_weights)
-        estimate = weighted_mean(torch.as_tensor(np.asarray(values, dtype=np.float64)), log_weights)
-        if math.isnan(self.effective_sample_size):
-            return estimate  # independent samples, of whatever distribution it is that the model makes
-        repeats = effective_sample_size(log_weights) / self.effective_sample_size
-        return Estimate(estimate.value, estimate.stderr * math.sqrt(max(repeats, 1.0)))
-
-    @cached_property
-    def mean_energy(self) -> Estimate:
-        """Mean potential energy ⟨U⟩ in kJ/mol."""
-        return self.mean(self.energies)
 
     def torsions(self) -> dict[str, Float[np.ndarray, " samples"]]:
         """The torsions that tell conformers apart, by their atoms, in radians (see molecules/torsions.py)."""
@@ -297,17 +185,13 @@ class Ensemble:
 
         Without a generator the same draw is made every time.
         """
-        indices = self._draw(len(self) if n is None else n, generator)
-        return Ensemble(
-            self.molecule,
-            self.positions[indices],
-            np.zeros(len(indices)),
-            self.reduced_energies[indices],
-            self.temperature,
-            self.statistics,
-            self.metadata,
-            None if self.log_prob is None else self.log_prob[indices],
-            self.density,
+        indices = self.draw(len(self) if n is None else n, generator)
+        return replace(
+            self,
+            positions=self.positions[indices],
+            log_weights=np.zeros(len(indices)),
+            reduced_energies=self.reduced_energies[indices],
+            log_prob=None if self.log_prob is None else self.log_prob[indices],
         )
 
     def relabelled(self, seed: int = 0) -> Ensemble:
@@ -323,7 +207,7 @@ class Ensemble:
 
     def representatives(self, n: int = 100) -> list[tuple[int, float]]:
         """At most ``n`` distinct samples as (index, weight), drawn from the ensemble, heaviest first."""
-        indices, counts = np.unique(self._draw(min(n, len(self)), None), return_counts=True)
+        indices, counts = np.unique(self.draw(min(n, len(self)), None), return_counts=True)
         order = np.argsort(-counts, kind="stable")
         return [(int(indices[i]), float(counts[i] / counts.sum())) for i in order]
 
@@ -389,14 +273,9 @@ class Ensemble:
         if self.log_prob is not None:
             arrays["log_prob"] = self.log_prob
         trajectory = self.resample(min(len(self), MOST_TRAJECTORY_FRAMES)).to_mdtraj(weighted=True)
+        conformers, summary = self.to_rdkit(), self.summary()
         return EnsembleFiles(
-            self.molecule,
-            arrays,
-            self.statistics,
-            self.density,
-            self.to_rdkit(),
-            trajectory,
-            self.summary(),
+            self.molecule, arrays, self.statistics, self.density, conformers, trajectory, summary
         )
 
     @staticmethod
@@ -419,9 +298,13 @@ class Ensemble:
         metadata = {key: value for key, value in stored.summary.items() if key not in computed}
         return replace(ensemble, metadata=metadata)
 
-    def _draw(self, n: int, generator: torch.Generator | None) -> np.ndarray:
-        generator = torch.Generator().manual_seed(0) if generator is None else generator
-        return systematic_resample(torch.from_numpy(self.log_weights), n, generator).numpy()
+
+def _require_finite_weights(molecule: Molecule, log_weights: Float[Tensor, " samples"]) -> None:
+    if not bool((log_weights > -math.inf).any()):
+        raise NotConvergedError(
+            f"None of {len(log_weights)} samples of '{molecule.smiles}' has a finite energy:"
+            " the model has learnt nothing; give a larger budget."
+        )
 
 
 def _numpy(tensor: Tensor, dtype: type) -> np.ndarray:

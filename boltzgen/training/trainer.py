@@ -1,9 +1,7 @@
 """The training loop: one for every objective."""
 
-import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,83 +17,15 @@ from boltzgen.training.config import TrainingConfig
 from boltzgen.training.executors.choice import executor_for
 from boltzgen.training.executors.executor import Executor
 from boltzgen.training.guard import LOOK_EVERY, Guard, Measure
+from boltzgen.training.learning_rate import learning_rate_factor, parameter_groups
 from boltzgen.training.payoff import PayOff
 from boltzgen.training.plateau import Plateau, window_summary
+from boltzgen.training.result import Progress, TrainingResult
 from boltzgen.training.stage import Stage
 
 WINDOW_BATCHES = 16
 MAX_BAD_STEPS = 50
 COOL_DOWN = 0.15
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a person watching wants to know. ESS share and reverse KL (nats) are over the last batches.
-
-    The worst hundredth of the samples is left out of the KL.
-    """
-
-    stage: str
-    fraction: float
-    seconds_left: float
-    step: int
-    loss: float
-    ess_fraction: float | None
-    reverse_kl: float | None
-
-
-@dataclass
-class TrainingResult:
-    """What happened.
-
-    Attributes
-    ----------
-    steps, seconds
-        Of the whole training, those before a resumption included.
-    n_dropped
-        Samples that did not train.
-    n_bad_steps
-        Steps whose gradient was not finite: they changed nothing.
-    n_divergences
-        How often the training diverged and went back to its best state.
-    plateau
-        Whether it ended early because nothing gained any more.
-    pays_no_more
-        Why it ended early because more training would have cost more time than it saved; else empty.
-    processes
-        The most that shared a step, each with a batch of its own.
-    history
-        Seconds, step, ESS share and reverse KL of the last batches, every ``WINDOW_BATCHES`` steps.
-    """
-
-    steps: int = 0
-    seconds: float = 0.0
-    n_dropped: int = 0
-    n_bad_steps: int = 0
-    n_divergences: int = 0
-    plateau: bool = False
-    pays_no_more: str = ""
-    processes: int = 1
-    history: list[tuple[float, int, float, float]] = field(default_factory=list)
-
-
-def _learning_rate_factor(progress: float, steps: int) -> float:
-    """Cosine decay over the stage after a short linear rise."""
-    return min(1.0, (steps + 1) / 20) * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * progress)))
-
-
-def _by_learning_rate(model: nn.Module) -> dict[float, list[nn.Parameter]]:
-    """Parameters that train, by the ``learning_rate_factor`` of the module that holds them, if it has one."""
-    factors = {
-        parameter: float(getattr(module, "learning_rate_factor", 1.0))
-        for module in model.modules()
-        for parameter in module.parameters(recurse=False)
-        if parameter.requires_grad
-    }
-    return {
-        factor: [parameter for parameter in factors if factors[parameter] == factor]
-        for factor in sorted(set(factors.values()))
-    }
 
 
 def train(
@@ -213,10 +143,7 @@ class _Training:
     def _begin_steps(self) -> None:
         """Begin with fresh moments, and a short rise of the learning rate."""
         stage = self.stages[self.index]
-        groups = [
-            {"params": parameters, "factor": factor}
-            for factor, parameters in _by_learning_rate(self.model).items()
-        ]
+        groups = parameter_groups(self.model)
         self.optimizer = torch.optim.Adam(groups, lr=stage.learning_rate, betas=stage.betas, fused=True)
         self.begun_at, self.bad_in_a_row = self.average.steps, 0
 
@@ -263,7 +190,7 @@ class _Training:
         return min(max(of_its_share, of_its_steps), 1.0)
 
     def _step(self, stage: Stage, executor: Executor, progress: float) -> Loss:
-        factor = _learning_rate_factor(progress, self.average.steps - self.begun_at)
+        factor = learning_rate_factor(progress, self.average.steps - self.begun_at)
         for group in self.optimizer.param_groups:
             group["lr"] = group["factor"] * stage.learning_rate * factor * self.guard.learning_rate_factor
         loss = executor.loss_and_gradient(self.result.steps, progress)

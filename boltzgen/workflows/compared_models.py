@@ -22,7 +22,8 @@ from boltzgen.progress import StageProgress, Stopwatch
 from boltzgen.training.data import TrainingData
 from boltzgen.training.families import family, untrained_model
 from boltzgen.training.held_out import held_out_measure
-from boltzgen.training.trainer import Progress, TrainingResult, train
+from boltzgen.training.result import Progress, TrainingResult
+from boltzgen.training.trainer import train
 from boltzgen.workflows.comparison_entries import CompareConfig, ComparisonEntry
 from boltzgen.workflows.hot_frames import hot_frames
 from boltzgen.workflows.reference_parts import ReferenceParts, thinned

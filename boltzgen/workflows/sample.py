@@ -20,7 +20,8 @@ from boltzgen.training.checkpoint import Checkpoints
 from boltzgen.training.data import TrainingData
 from boltzgen.training.families import family, untrained_model
 from boltzgen.training.held_out import held_out_measure
-from boltzgen.training.trainer import Progress, TrainingResult, train
+from boltzgen.training.result import Progress, TrainingResult
+from boltzgen.training.trainer import train
 from boltzgen.workflows.config import (
     SampleConfig,
     require_room,

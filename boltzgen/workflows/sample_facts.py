@@ -12,7 +12,7 @@ from boltzgen.models.model import Model
 from boltzgen.problem import Problem
 from boltzgen.progress import Stopwatch
 from boltzgen.records.run import RefinementSummary, SampleFacts, TrainingHistory
-from boltzgen.training.trainer import TrainingResult
+from boltzgen.training.result import TrainingResult
 from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.diagnostics import Diagnosis
 from boltzgen.workflows.given_reference import reference_warnings

@@ -20,8 +20,9 @@ from boltzgen.training.config import TrainingConfig
 from boltzgen.training.data import TrainingData
 from boltzgen.training.guard import LOOK_EVERY, MOST_DIVERGENCES
 from boltzgen.training.held_out import HeldOutMeasure
+from boltzgen.training.result import TrainingResult
 from boltzgen.training.stage import Stage
-from boltzgen.training.trainer import TrainingResult, train
+from boltzgen.training.trainer import train
 from tests.models.toy_coordinates import TorusAndGaussian, ToyCoordinates
 from tests.objectives.two_modes import TwoModes, mode_frames, one_mode_model
 from tests.training.toy_objectives import FunctionObjective, KilledError, counted

@@ -22,7 +22,8 @@ from boltzgen.training.config import (
 )
 from boltzgen.training.data import TrainingData
 from boltzgen.training.recipes import flow_stages
-from boltzgen.training.trainer import TrainingResult, train
+from boltzgen.training.result import TrainingResult
+from boltzgen.training.trainer import train
 from tests.objectives.two_modes import TwoModes, mode_frames, one_mode_model, second_mode_weight
 
 SETTINGS = TrainingConfig(

@@ -57,13 +57,13 @@ def cut(folder, monkeypatch, where):
             patched.setattr(sample, "untrained_model", kill)
         elif where == "in training":
             patched.setattr(checkpoint, "SECONDS_BETWEEN", -1.0)
-            rate, steps = trainer._learning_rate_factor, []
+            rate, steps = trainer.learning_rate_factor, []
 
             def killing(progress: float, n: int) -> float:
                 steps.append(n)
                 return kill() if len(steps) == 26 else rate(progress, n)
 
-            patched.setattr(trainer, "_learning_rate_factor", killing)
+            patched.setattr(trainer, "learning_rate_factor", killing)
         elif where == "after training":
             patched.setattr(sample, "draw", kill)
         elif where == "in writing":
