@@ -22,7 +22,7 @@ from boltzgen.forcefields.external import (
     require_matching,
     total_charge,
 )
-from boltzgen.forcefields.parametrise import parametrise
+from boltzgen.forcefields.parametrise import is_program, parametrise
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.peptides import is_peptide_pdb, is_sequence
 from boltzgen.molecules.perception import read_bare_pdb
@@ -65,10 +65,13 @@ class MolecularSystem:
     provenance: str
 
     def to_text(self) -> dict[str, str]:
-        """All of it as text, for a file that is read without RDKit or OpenMM until it is needed."""
+        """All of it as text, for a file that is read without RDKit or OpenMM until it is needed.
+
+        A force field that is a program is named there; its system is built anew from the name.
+        """
         return {
             "molecule": self.molecule.to_json(),
-            "system": openmm.XmlSerializer.serialize(self.system),
+            "system": "" if is_program(self.forcefield) else openmm.XmlSerializer.serialize(self.system),
             "forcefield": self.forcefield,
             "solvent": self.solvent,
             "name": self.name,
@@ -79,7 +82,10 @@ class MolecularSystem:
     def from_text(cls, text: Mapping[str, str]) -> MolecularSystem:
         """The system that ``to_text`` wrote. Raises InputError where it holds a force that is code."""
         molecule = Molecule.from_json(text["molecule"])
-        system = openmm.XmlSerializer.deserialize(without_code(text["system"], text["name"]))
+        if not text["system"]:
+            system = parametrise(molecule, text["forcefield"], text["solvent"])
+        else:
+            system = openmm.XmlSerializer.deserialize(without_code(text["system"], text["name"]))
         labels = {key: text[key] for key in ("forcefield", "solvent", "name", "provenance")}
         return cls(molecule, system, **labels)
 

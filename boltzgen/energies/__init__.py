@@ -9,6 +9,7 @@ readers/    One function for each kind of OpenMM force, which makes terms of it.
 language/   OpenMM's expression language, read into graphs.
 terms/      What an energy is a sum of: expressions over clusters of atoms, and implicit solvents.
 backends/   How terms are evaluated: by torch operations, or by machine code made through C++.
+calculated  Terms that a calculator computes: quantum chemistry, machine-learned potentials.
 bridge/     Forces that only OpenMM can compute, evaluated by OpenMM in worker processes.
 
 Inside this folder positions have the batch last, [3, atoms, batch]; ``BoltzmannTarget`` is where the public

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import openmm
 
 from boltzgen.energies.bridge.term import BridgeTerm
+from boltzgen.energies.calculated import CalculatorTerm, calculator_term
 from boltzgen.energies.energy import Energy
 from boltzgen.energies.readers import bonded, custom, nonbonded, solvation, tabulated
 from boltzgen.energies.terms.term import Term
@@ -55,7 +56,8 @@ def compile_system(
     operations, and says so once; True insists on a compiler; False never uses one.
     release_constraints: treat constrained bonds as free (their force-field terms must then be there).
     global_parameters: values by name instead of the forces' defaults.
-    Forces of a kind not known here are left to OpenMM in worker processes, with a warning.
+    Forces of a kind not known here are left to OpenMM in worker processes, with a warning; those of
+    calculators (quantum chemistry, machine-learned potentials) are evaluated by these themselves.
     Raises InputError for what has no meaning here: periodic boxes, barostats, virtual sites, massless
     particles, constraints that are not released, forces on particles that are not there, and global
     parameters that no force has.
@@ -71,7 +73,10 @@ def compile_system(
         _check_no_box(force)
         _check_particles(force, system)
         reader = READERS.get(type(force))
-        if reader is None:
+        calculated = _calculated(force, system) if isinstance(force, openmm.PythonForce) else None
+        if calculated is not None:
+            terms.append(calculated)
+        elif reader is None:
             left.append(force)
         else:
             terms.extend(reader(force, given))
@@ -135,6 +140,11 @@ def _serialized(force: openmm.Force) -> ElementTree.Element:
         raise InputError(
             f"{force.getName()} cannot be given to OpenMM in another process: {error}"
         ) from error
+
+
+def _calculated(force: openmm.PythonForce, system: openmm.System) -> CalculatorTerm | None:
+    pickled = bytes.fromhex(_serialized(force).get("function", ""))
+    return calculator_term(force, pickled, system.getNumParticles())
 
 
 def _global_parameters(force: ElementTree.Element) -> list[ElementTree.Element]:

@@ -12,6 +12,7 @@ import torch
 
 from boltzgen.codegen.tables import Table
 from boltzgen.energies.bridge.term import BridgeTerm
+from boltzgen.energies.calculated import CalculatorTerm
 from boltzgen.energies.terms.born import BornTerm
 from boltzgen.energies.terms.cluster import ClusterTerm
 from boltzgen.energies.terms.term import Term
@@ -19,7 +20,7 @@ from boltzgen.errors import InputError
 from boltzgen.openmm_xml import without_code
 
 _FORMAT = "boltzgen energy 1"
-_KINDS: dict[str, Any] = {kind.kind: kind for kind in (ClusterTerm, BornTerm, BridgeTerm)}
+_KINDS: dict[str, Any] = {kind.kind: kind for kind in (ClusterTerm, BornTerm, BridgeTerm, CalculatorTerm)}
 
 
 def write_terms(path: str | os.PathLike[str], n_atoms: int, terms: Iterable[Term]) -> None:

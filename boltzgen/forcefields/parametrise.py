@@ -11,6 +11,7 @@ import openmm
 
 from boltzgen.errors import InputError
 from boltzgen.forcefields.amber import amber_solvents, amber_system
+from boltzgen.forcefields.calculated import LEARNED, learned_system, tight_binding_system
 from boltzgen.forcefields.mmff import mmff_charges, mmff_system
 from boltzgen.forcefields.openff import openff_system
 from boltzgen.forcefields.solvent import SOLVENTS, add_solvent
@@ -53,6 +54,19 @@ def _amber(name: str) -> ForceField:
     return ForceField(lambda molecule, solvent: amber_system(molecule, name, solvent), amber_solvents(name))
 
 
+PROGRAMS = {"gfn1": "GFN1-xTB", "gfn2": "GFN2-xTB"}
+
+
+def _tight_binding(method: str) -> ForceField:
+    return ForceField(
+        lambda molecule, solvent: tight_binding_system(molecule, method, solvent), ("vacuum", "water")
+    )
+
+
+def _learned(potential: str) -> ForceField:
+    return ForceField(lambda molecule, _: learned_system(molecule, potential), ("vacuum",))
+
+
 FORCE_FIELDS: dict[str, ForceField] = {
     "mmff94": _mmff("MMFF94"),
     "mmff94s": _mmff("MMFF94s"),
@@ -61,19 +75,33 @@ FORCE_FIELDS: dict[str, ForceField] = {
     "amber99sbildn": _amber("amber99sbildn"),
     "amber96": _amber("amber96"),
     "openff-2.2.1": _openff("2.2.1"),
+    **{name: _tight_binding(method) for name, method in PROGRAMS.items()},
+    **{name: _learned(potential) for name, potential in LEARNED.items()},
 }
+OTHER_POTENTIALS = "ml:"  # before the name of any potential that OpenMM-ML knows
 
 
 def parametrise(molecule: Molecule, forcefield: str, solvent: str) -> openmm.System:
     """The system of ``molecule`` in ``forcefield`` and ``solvent``; InputError lists the known names."""
-    if forcefield not in FORCE_FIELDS:
+    if forcefield.startswith(OTHER_POTENTIALS):
+        described = _learned(forcefield.removeprefix(OTHER_POTENTIALS))
+    elif forcefield in FORCE_FIELDS:
+        described = FORCE_FIELDS[forcefield]
+    else:
         raise InputError(
-            f"Unknown force field '{forcefield}': give one of {', '.join(FORCE_FIELDS)} or a system.xml."
+            f"Unknown force field '{forcefield}': give one of {', '.join(FORCE_FIELDS)}, a potential of"
+            f" OpenMM-ML like {OTHER_POTENTIALS}mace-off24-medium, or a system.xml."
         )
-    known = FORCE_FIELDS[forcefield].solvents
-    if solvent not in known:
-        raise InputError(f"Unknown solvent '{solvent}' for {forcefield}: give one of {', '.join(known)}.")
-    return FORCE_FIELDS[forcefield].build(molecule, solvent)
+    if solvent not in described.solvents:
+        raise InputError(
+            f"Unknown solvent '{solvent}' for {forcefield}: give one of {', '.join(described.solvents)}."
+        )
+    return described.build(molecule, solvent)
+
+
+def is_program(forcefield: str) -> bool:
+    """Whether the energy of the force field of this name is computed by a program, not by formulas."""
+    return forcefield in (*PROGRAMS, *LEARNED) or forcefield.startswith(OTHER_POTENTIALS)
 
 
 def nonbonded_charges(system: openmm.System) -> np.ndarray:

@@ -21,6 +21,11 @@ _GOODBYE = 10.0  # seconds that an ended process has to be collected
 _LAST_WORDS = 4096  # bytes
 
 
+def _search_path() -> str:
+    """This package, which a calculator's worker imports, and what else Python looks through."""
+    return os.pathsep.join(filter(None, [str(_WORKER.parents[3]), os.environ.get("PYTHONPATH")]))
+
+
 class WorkerProcess:
     """One process and the socket to it, which neither sending nor receiving ever blocks.
 
@@ -39,7 +44,12 @@ class WorkerProcess:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stderr=self.log,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENMM_CPU_THREADS": "1"},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": _search_path(),
+                    "OMP_NUM_THREADS": "1",
+                    "OPENMM_CPU_THREADS": "1",
+                },
             )
         except OSError as error:
             self.close()

@@ -27,7 +27,7 @@ TIMEOUT = 300.0  # seconds for one chunk
 
 
 class BridgeTerm:
-    """Energy of an ``openmm.System`` (as XML) by OpenMM's own platforms.
+    """Energy of an ``openmm.System`` (as XML) by OpenMM's own platforms, or of a calculator (as its recipe).
 
     In float64 the Reference platform is used; in float32 the first worker measures once which platform is
     faster. workers: number of processes (default: as many as the process has cores); timeout: seconds for one

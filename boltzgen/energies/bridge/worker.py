@@ -1,15 +1,20 @@
-"""A process that computes energies and gradients with OpenMM: python worker.py SOCKET.
+"""A process that computes energies and gradients with OpenMM, or a calculator: python worker.py SOCKET.
 
-Every message is preceded by its length, eight bytes. The parent sends the system's XML, then questions: a
-platform's name in sixteen bytes and float64 positions [n, atoms, 3]. The answer is "=" and seven spaces, n
-energies and n·atoms·3 gradients; where the name is "?", "=" and the name of the platform that is faster for
-these positions; where OpenMM fails, "!" and its message. The process ends when the parent goes away.
+Every message is preceded by its length, eight bytes. The parent sends the system's XML, or the recipe of a
+calculator as JSON, which takes the place of OpenMM and has no platforms; then questions: a platform's name in
+sixteen bytes and float64 positions [n, atoms, 3]. The answer is "=" and seven spaces, n energies and
+n·atoms·3 gradients; where the name is "?", "=" and the name of the platform that is faster for these
+positions; where OpenMM fails, "!" and its message. The process ends when the parent goes away.
 """
 
+from __future__ import annotations
+
+import json
 import socket
 import struct
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import openmm
@@ -20,10 +25,21 @@ _LENGTH = struct.Struct("<q")
 _NAME = 16  # bytes of a platform's name
 
 
-class Worker:
+class OpenMMWorker:
+    """OpenMM, with a context for each platform asked for."""
+
     def __init__(self, system: openmm.System) -> None:
         self.system = system
         self._contexts: dict[str, openmm.Context] = {}
+
+    @property
+    def n_atoms(self) -> int:
+        return self.system.getNumParticles()
+
+    def evaluate_all(self, platform: str, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Energies [n] and gradients [n, atoms, 3]."""
+        results = [self.evaluate(platform, frame) for frame in frames]
+        return np.array([energy for energy, _ in results]), np.array([gradient for _, gradient in results])
 
     def context(self, platform: str) -> openmm.Context:
         if platform not in self._contexts:
@@ -64,19 +80,36 @@ class Worker:
             timed.append((time.perf_counter() - start, platform))
         return min(timed)[1]
 
-    def answer(self, question: bytes) -> bytes:
-        platform = question[:_NAME].decode().strip()
-        n_atoms = self.system.getNumParticles()
-        try:
-            frames = np.frombuffer(question, dtype=np.float64, offset=_NAME).reshape(-1, n_atoms, 3)
-            if platform == "?":
-                return b"=" + self.faster(frames[0]).encode()
-            results = [self.evaluate(platform, frame) for frame in frames]
-        except Exception as error:  # a force written in Python may raise anything: the parent raises it
-            return b"!" + (str(error) or type(error).__name__).encode()
-        energies = np.array([energy for energy, _ in results])
-        gradients = np.array([gradient for _, gradient in results])
-        return b"=       " + energies.tobytes() + gradients.tobytes()
+
+class CalculatorWorker:
+    """A calculator, which has one way to evaluate."""
+
+    def __init__(self, recipe: dict[str, Any]) -> None:
+        from boltzgen.calculators.calculator import from_recipe
+
+        self.calculator = from_recipe(recipe)
+
+    @property
+    def n_atoms(self) -> int:
+        return self.calculator.n_atoms
+
+    def evaluate_all(self, platform: str, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.calculator.energies_and_gradients(frames)
+
+    def faster(self, frame: np.ndarray) -> str:
+        return "Reference"
+
+
+def answer(worker: OpenMMWorker | CalculatorWorker, question: bytes) -> bytes:
+    platform = question[:_NAME].decode().strip()
+    try:
+        frames = np.frombuffer(question, dtype=np.float64, offset=_NAME).reshape(-1, worker.n_atoms, 3)
+        if platform == "?":
+            return b"=" + worker.faster(frames[0]).encode()
+        energies, gradients = worker.evaluate_all(platform, frames)
+    except Exception as error:  # a force written in Python may raise anything: the parent raises it
+        return b"!" + (str(error) or type(error).__name__).encode()
+    return b"=       " + energies.tobytes() + gradients.tobytes()
 
 
 def main() -> None:
@@ -86,13 +119,18 @@ def main() -> None:
         length = stream.read(_LENGTH.size)
         return stream.read(_LENGTH.unpack(length)[0]) if len(length) == _LENGTH.size else None
 
-    xml = receive()
-    if xml is None:
+    first = receive()
+    if first is None:
         return
-    worker = Worker(openmm.XmlSerializer.deserialize(xml.decode()))
+    description = first.decode()
+    worker = (
+        CalculatorWorker(json.loads(description))
+        if description.startswith("{")
+        else OpenMMWorker(openmm.XmlSerializer.deserialize(description))
+    )
     while (question := receive()) is not None:
-        answer = worker.answer(question)
-        stream.write(_LENGTH.pack(len(answer)) + answer)
+        reply = answer(worker, question)
+        stream.write(_LENGTH.pack(len(reply)) + reply)
         stream.flush()
 
 
