@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from boltzgen.errors import InputError
 from boltzgen.files.tensors import load_tensors, save_tensors
 
-KIND = "boltzgen checkpoint 2"
+KIND = "boltzgen checkpoint 3"
 SECONDS_BETWEEN, LEAST_SECONDS_BETWEEN = 60.0, 10.0
 SHARE_BETWEEN = 0.05
 

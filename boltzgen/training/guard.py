@@ -68,11 +68,13 @@ class Guard:
     def __init__(self, model: nn.Module, measure: Measure | None) -> None:
         self.model, self.measure = model, measure
         self.value: float | None = None  # of the model as it stands, where it has been measured
+        self.first_value: float | None = None  # of the model before any training
         self.divergences, self.level = 0, math.inf
 
     def enter_stage(self, objective: dict[str, Any]) -> None:
         """A stage begins with the state that the model is in, and with what its objective keeps."""
         value = self._measured() if self.value is None else self.value
+        self.first_value = value if self.first_value is None else self.first_value
         self.best = self._state(value, objective)
         self.divergences, self.level = 0, math.inf
 
@@ -111,15 +113,26 @@ class Guard:
         return self.divergences >= MOST_DIVERGENCES
 
     def settle(self) -> None:
-        """End a stage: leave the state that the model is in, or the best one where that is clearly better."""
+        """End a stage: leave the state that the model is in, or the best one.
+
+        The best one where it is better by ``MARGIN``, or where the other is worse than the model was before
+        any training.
+        """
+        assert self.first_value is not None
         self.value = self._measured()
-        if self.measure is not None and not self.value <= self.best.value + MARGIN:
+        most = min(self.best.value + MARGIN, self.first_value)
+        if self.measure is not None and not self.value <= most:
             self._put(self.best)
             self.value = self.best.value
 
     def state_dict(self) -> dict[str, Any]:
         """The best state, and what was found in this stage."""
-        return {"best": vars(self.best), "divergences": self.divergences, "level": self.level}
+        return {
+            "best": vars(self.best),
+            "first_value": self.first_value,
+            "divergences": self.divergences,
+            "level": self.level,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""
@@ -127,6 +140,7 @@ class Guard:
         best = state["best"]
         parameters = {name: value.to(device) for name, value in best["parameters"].items()}
         self.best = KeptState(best["value"], parameters, best["objective"])
+        self.first_value = state["first_value"]
         self.divergences, self.level = state["divergences"], state["level"]
 
     def _measured(self) -> float:

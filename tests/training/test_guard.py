@@ -18,7 +18,7 @@ from boltzgen.sampling.importance import effective_sample_size
 from boltzgen.training.checkpoint import Checkpoints, fingerprint
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.data import TrainingData
-from boltzgen.training.guard import LOOK_EVERY, MOST_DIVERGENCES
+from boltzgen.training.guard import LOOK_EVERY, MARGIN, MOST_DIVERGENCES
 from boltzgen.training.held_out import HeldOutMeasure
 from boltzgen.training.result import TrainingResult
 from boltzgen.training.stage import Stage
@@ -105,6 +105,19 @@ def test_a_learning_rate_far_too_large_ends_no_worse_than_the_start():
     result = toy.train()
     assert result.n_divergences >= 1
     assert toy.measure() <= before < free.measure()
+
+
+def test_a_drift_too_small_for_a_divergence_does_not_add_up_over_stages():
+    toy, free = Toy(learning_rate=5e-5), Toy(learning_rate=5e-5)
+    for one in (toy, free):
+        one.stages *= 3
+        one.sabotage(range(10_000), uphill)
+    before = toy.measure()
+    few_steps = SETTINGS.model_copy(update={"max_steps": 96})
+    free.train(guarded=False, settings=few_steps)
+    assert toy.train(settings=few_steps).n_divergences == 0
+    assert before < free.measure() < before + MARGIN
+    assert toy.measure() <= before
 
 
 def test_gradients_that_are_not_finite_any_more_leave_the_best_state():
