@@ -6,11 +6,11 @@
 
 Each molecule is a run of ``boltzgen sample`` with a short budget on one core; all settings are the defaults,
 but for --batch-size, with which a slow machine makes more, and noisier, steps in the same time. The
-model is judged as training gets it and as training returns it: by the run's own held-out measure (reverse KL of
-fresh samples plus the likelihood of frames, up to a constant), and by what that measure does not know, the
-effective share of the weights and the median of u + log q of 2048 other samples. A molecule fails where the
-held-out measure is worse at the end than at the start, where the samples hold what is no number, or where
-the run ends in a fault. Divergences that training noticed and went back from are counted.
+model is judged as training gets it and as training returns it: by the run's own held-out measure (reverse
+KL of fresh samples plus the likelihood of frames, up to a constant), and by what that measure does not know,
+the effective share of the weights and the median of u + log q of 2048 other samples. A molecule fails where
+the held-out measure is worse at the end than at the start, where the samples hold what is no number, or
+where the run ends in a fault. Divergences that training noticed and went back from are counted.
 
 --molecules: SMILES and name per line; default data/robustness/drugs.smi. --json keeps what is done, so that
 a run that was stopped goes on there; without a FILE as data/benchmarks/training_safety.json. --quick: two
@@ -80,9 +80,10 @@ def tables(figures: list[Row]) -> list[Rows]:
 BENCHMARK = Benchmark(
     "training_safety",
     "Training never ends worse than it began",
-    "Drug-like molecules of 25 to 60 atoms (`data/robustness/drugs.smi`), each a run of `boltzgen sample` with a"
-    " short budget on one core. The held-out measure, E_q[log q + u] of fresh samples plus E_f[−log q] of thermal"
-    " frames, is that of the model before and after training; so are the effective shares of 2048 samples.",
+    "Drug-like molecules of 25 to 60 atoms (`data/robustness/drugs.smi`), each a run of `boltzgen sample`"
+    " with a short budget on one core. The held-out measure, E_q[log q + u] of fresh samples plus E_f[−log q]"
+    " of thermal frames, is that of the model before and after training; so are the effective shares of 2048"
+    " samples.",
     "OMP_NUM_THREADS=1 python scripts/training_safety.py --json",
     tables,
 )

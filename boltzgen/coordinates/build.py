@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from rdkit import Chem
 from torch import Tensor
 
@@ -97,12 +97,24 @@ def build_coordinates(
     return coordinates.to(dtype)
 
 
-def in_label_order(molecule: Molecule, frames: np.ndarray | Tensor) -> Float[Tensor, "frames atoms 3"]:
-    """``frames`` [n, atoms, 3] (nm), the labels of prochiral atoms in the order of the first frame.
+def in_label_order(
+    molecule: Molecule, frames: np.ndarray | Tensor
+) -> tuple[Float[Tensor, "frames atoms 3"], Bool[Tensor, " frames"], Bool[Tensor, " frames"]]:
+    """``frames`` [n, atoms, 3] (nm) of one stereoisomer with the labels of prochiral atoms as the first has.
 
-    Float64. Labels of equivalent atoms are exchanged that no motion exchanges, as those of the two hydrogens
-    of a CH₂ or =CH₂; those that a rotor or an inverting nitrogen exchanges stay. Frames of another
-    stereoisomer stay as they are.
+    Labels of equivalent atoms are exchanged that no motion exchanges, as those of the two hydrogens of a CH₂
+    or =CH₂; those that a rotor or an inverting nitrogen exchanges stay. A molecule may be chiral where it has
+    no label, as spiro compounds of two like halves are: a frame that only its mirror image brings into the
+    order of the first is replaced by that.
+
+    Returns
+    -------
+    Tensor
+        The frames, float64.
+    Tensor
+        Which of them are mirrored, bool [n].
+    Tensor
+        Which of them are in the order of the first, bool [n]. The others show another stereoisomer.
     """
     x = torch.as_tensor(np.asarray(frames), dtype=torch.float64)
     molecule.require_positions(x.numpy())
@@ -114,7 +126,12 @@ def in_label_order(molecule: Molecule, frames: np.ndarray | Tensor) -> Float[Ten
             group = groups[rule.centre]
             torsion = float(group.torsion_value(_azimuths(parts.placement, group, x[:1])))
             fixed.append(_with_seam(rule, torsion - 0.5 * group.width))
-    return parts.labels(fixed).canonicalise(x, parts.placement)
+    labels = parts.labels(fixed)
+    upright = labels.canonicalise(x, parts.placement)
+    reflected = labels.canonicalise(x * torch.tensor([1.0, 1.0, -1.0], dtype=x.dtype), parts.placement)
+    fits = labels.in_order(upright, parts.placement)
+    mirrored = ~fits & labels.in_order(reflected, parts.placement)
+    return torch.where(mirrored[:, None, None], reflected, upright), mirrored, fits | mirrored
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -36,21 +37,40 @@ TRIAL_WALKERS = 512
 MOST_CUT = 4**6
 SEEDS_SHARE = 0.2  # of the budget
 FRAMES_SHARE, LEAST_FRAMES_SHARE = 0.25, 0.03  # of the budget
+HIDDEN_CHIRALITY = (
+    "the molecule is chiral at a centre between like branches, for which RDKit has no label: the samples are"
+    " of one of the two mirror images, whose energies are equal"
+)
+HIDDEN_STEREO = (
+    "'{}' leaves stereo open at a centre between like branches, as of a spiro compound, for which RDKit has"
+    " no label: give an .sdf file with positions of the stereoisomer."
+)
 LATE_SHARE, LATE_FRAMES = 0.4, 2048  # coordinates are fitted to fewer frames when so much of it is gone
 
 
 def starting_positions(
-    molecule: Molecule, seed: int, n_seeds: int = SEED_CONFORMERS, seconds: float | None = None
+    molecule: Molecule,
+    seed: int,
+    n_seeds: int = SEED_CONFORMERS,
+    seconds: float | None = None,
+    warn: Callable[[str], None] = lambda sentence: None,
 ) -> Tensor:
     """Conformers [n, atoms, 3] in nm where walkers start: embedded ones, and amides and esters turned over.
 
     Embedding makes secondary amides and esters on one side only, and labels prochiral atoms in either order:
-    they are put in that of ``label_frame``, which dynamics then keeps.
+    they are put in that of ``label_frame``, which dynamics then keeps. Of a molecule that is chiral where
+    RDKit has no label they are all of one form, and ``warn`` is told. Raises InputError where RDKit's labels
+    leave several forms that are no mirror images, unless the molecule came with positions.
     """
     seeds = molecule.seed_conformers(n_seeds, seed=seed, seconds=seconds)
     turned = molecule.turned_conformers(seeds)
     starts = torch.as_tensor(np.concatenate([seeds, turned])).float()
-    return in_label_order(molecule, torch.cat([label_frame(molecule), starts]))[1:].float()
+    starts, mirrored, fits = in_label_order(molecule, torch.cat([label_frame(molecule), starts]))
+    if not fits.all() and molecule.rdmol.GetNumConformers() == 0:
+        raise InputError(HIDDEN_STEREO.format(molecule.smiles))
+    if mirrored.any():
+        warn(HIDDEN_CHIRALITY)
+    return starts[1:][fits[1:]].float()
 
 
 def label_frame(molecule: Molecule) -> Tensor:
@@ -170,7 +190,7 @@ def prepare(
         molecule = system.molecule
         budget = None if config.training.max_steps is not None else whole_budget(config, molecule.n_atoms)
         seconds = None if budget is None else SEEDS_SHARE * budget
-        starts = starting_positions(molecule, config.seed, n_seeds, seconds).to(device)
+        starts = starting_positions(molecule, config.seed, n_seeds, seconds, watch.warn).to(device)
     with watch.stage("energy"):
         target = BoltzmannTarget(compile_system(system.system), config.temperature)
         masses = torch.as_tensor(molecule.masses).float().to(device)

@@ -8,6 +8,7 @@ without a record of this version is listed with the command that would make one.
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,23 @@ from harness import RECORDS, ROOT, Benchmark, markdown
 
 import boltzgen
 
+sys.path.append(str(ROOT / "scripts"))
+import training_safety
+
 PAGE = ROOT / "BENCHMARKS.md"
 BENCHMARKS = tuple(
     module.BENCHMARK
-    for module in (time_to_answer, sample, molecules, peptides, energies, coordinates, compare, objectives)
+    for module in (
+        time_to_answer,
+        sample,
+        molecules,
+        peptides,
+        energies,
+        coordinates,
+        compare,
+        objectives,
+        training_safety,
+    )
 )
 INTRODUCTION = """# Benchmarks
 
