@@ -59,18 +59,17 @@ class MixtureBlock(nn.Module):
         """Sets the weights [k]; they need not be normalised."""
         self.log_weights.copy_((weights / weights.sum()).log())
 
-    def component_log_prob(self, y: Float[Tensor, "batch d"]) -> Float[Tensor, "batch k"]:
-        """ln density of y in each Gaussian alone."""
-        terms = []
-        for k in range(len(self.means)):
-            z = (y - self.means[k]) @ self.inverses[k].T
-            terms.append(self.inverses[k].diagonal().log().sum() - 0.5 * z.square().sum(1))
-        return torch.stack(terms, 1) - 0.5 * y.shape[1] * math.log(2.0 * math.pi)
+    def component_log_prob(self, y: Float[Tensor, "batch d"], k: int) -> Float[Tensor, " batch"]:
+        """ln density of y in the Gaussian ``k`` alone."""
+        z = (y - self.means[k]) @ self.inverses[k].T
+        log_norm = self.inverses[k].diagonal().log().sum() - 0.5 * y.shape[1] * math.log(2.0 * math.pi)
+        return log_norm - 0.5 * z.square().sum(1)
 
     def log_prob(self, y: Float[Tensor, "batch d"]) -> Float[Tensor, " batch"]:
         """ln density of y in the mixture."""
         log_weights = torch.log_softmax(self.log_weights, 0)
-        return torch.logsumexp(log_weights + self.component_log_prob(y), 1)
+        components = torch.stack([self.component_log_prob(y, k) for k in range(len(self.means))], 1)
+        return torch.logsumexp(log_weights + components, 1)
 
 
 class StiffBase(nn.Module):
@@ -103,11 +102,15 @@ class StiffBase(nn.Module):
             y = y.index_copy(1, block.indices, block.transform(y[:, block.indices], generator))
         return y
 
-    def log_prob(self, y: Float[Tensor, "batch stiff"]) -> Float[Tensor, " batch"]:
-        """ln density of y."""
+    def log_prob(
+        self, y: Float[Tensor, "batch stiff"], but: MixtureBlock | None = None
+    ) -> Float[Tensor, " batch"]:
+        """ln density of y; without the coordinates of the block ``but``, where it is given."""
         rest = y[:, self.unimodal_indices] if self.blocks else y
         log_p = -0.5 * rest.square().sum(1) - 0.5 * rest.shape[1] * math.log(2.0 * math.pi)
         for block in self.blocks:
+            if block is but:
+                continue
             log_p = log_p + block.log_prob(y[:, block.indices])
         return log_p
 

@@ -179,10 +179,11 @@ def basin_shares(block: MixtureBlock, base: StiffBase, y: Tensor, basins: Tensor
     divergence of the Gaussian from the basin (the bound of Gibbs), which is much alike in all basins;
     populations of frames from a quench do not enter.
     """
-    others = base.log_prob(y) - block.log_prob(y[:, block.indices])
-    gaussians = block.component_log_prob(y[:, block.indices])
-    counts = torch.stack([(basins == k).sum() for k in range(gaussians.shape[1])]).double()
-    terms = [-(work + others + gaussians[:, k])[basins == k] for k in range(gaussians.shape[1])]
+    rest = work + base.log_prob(y, but=block)
+    members = [(basins == k).nonzero().flatten() for k in range(len(block.means))]
+    own = y[:, block.indices]
+    terms = [-(rest[rows] + block.component_log_prob(own[rows], k)) for k, rows in enumerate(members)]
+    counts = torch.tensor([len(rows) for rows in members]).double()
     log_z = torch.stack([term.mean() for term in terms])
     variance = torch.stack([term.var(unbiased=False) for term in terms]) / counts + 1e-3
     # Populations, good to a few kT, steady the estimate where frames are few.
