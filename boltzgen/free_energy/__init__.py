@@ -1,0 +1,16 @@
+"""Free energies: how they are estimated, with which errors, and what they mean.
+
+Everything here is a function of arrays: models, molecules' energies and files are for ``workflows/``.
+
+===========  ==============================================================================
+blocks       bootstrap over independent blocks, and bias by extrapolation in sample size
+estimators   one density against the target: importance weights, frames, Bennett, bounds
+multistate   several ensembles at once: MBAR over temperatures or over potentials
+agreement    whether estimators agree, and the value that is reported
+temperature  F, U and C over temperature from the energies of a ladder
+overlap      how much two ensembles have in common
+quiet        pymbar without its banner and its warnings
+===========  ==============================================================================
+
+A *reduced free energy* is f = F/kT = −ln Z, with Z in the measure of ``coordinates/internal.py``.
+"""

@@ -1,0 +1,139 @@
+"""Estimators of f = −ln Z from a model of known density q and the target p(x) = exp(−u(x))/Z.
+
+All are made of ln w(x) = −u(x) − ln q(x), of samples x ~ q and of frames x ~ p that the model has not seen:
+
+=====================  ==========================================================================
+importance weights     Z = E_q[w] (Zwanzig 1954; targeted perturbation, Jarzynski 2002)
+frames in the model    Z = P_q(A) / E_p[1_A/w] over A = {w > c}, on which 1/w is bounded
+Bennett                the ratio of both that has the least variance (Bennett 1976; Meng and Wong 1996)
+=====================  ==========================================================================
+
+The bounds E_q[ln w] ≤ ln Z ≤ E_p[ln w] follow from Jensen's inequality: −E_q[ln w] ≥ f ≥ −E_p[ln w].
+
+A mode that the model does not make is missing from the first estimate and not from the second, which is why
+they are compared. The second is bounded on purpose: the mean of 1/w over all frames leaves out, without any
+sign in its own error, whatever share of its samples the model wastes on places that frames never show.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from boltzgen.free_energy import quiet
+from boltzgen.free_energy.blocks import Blocks, Bootstrapped, bootstrapped, drawn_blocks, in_batches
+
+IMPORTANCE, FRAMES, BENNETT, ANNEALED = (
+    "importance weights",
+    "frames in the model",
+    "Bennett",
+    "annealed weights",
+)
+LEAST_WEIGHT = math.log(20.0)  # below the mean weight: where the region A of ``frames in the model`` ends
+SEED = 1976
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """−E_q[ln w] ≥ f ≥ −E_p[ln w], each with its standard error; the lower one where there are frames.
+
+    The upper bound is infinite where a sample has no weight.
+    """
+
+    upper: float
+    upper_stderr: float
+    lower: float | None = None
+    lower_stderr: float | None = None
+
+
+@dataclass(frozen=True)
+class WeightedData:
+    """ln w of samples of the model, in batches, and of frames of the target, ladder by ladder.
+
+    Frames that the model cannot make have ln w = +∞; samples without weight −∞. annealed: ln w of particles
+    that were carried from the model to the target, E[w] = Z (annealed importance sampling, Neal 2001).
+    """
+
+    samples: Blocks
+    frames: Blocks | None = None
+    annealed: Blocks | None = None
+
+    @classmethod
+    def of(
+        cls,
+        samples: Float[np.ndarray, " samples"],
+        frames: Blocks | None = None,
+        annealed: Float[np.ndarray, " particles"] | None = None,
+    ) -> WeightedData:
+        """Of independent ``samples``, and of ``frames`` [ladders, each]."""
+        return cls(
+            in_batches(np.asarray(samples, dtype=np.float64)),
+            None if frames is None else np.asarray(frames, dtype=np.float64),
+            None if annealed is None else in_batches(np.asarray(annealed, dtype=np.float64)),
+        )
+
+
+def estimates(data: WeightedData, seed: int = SEED) -> dict[str, Bootstrapped]:
+    """Every estimator of f that ``data`` allows, by name; replicates of different ones belong together."""
+    random = np.random.default_rng(seed)
+    samples, frames = data.samples, data.frames
+    draws = drawn_blocks((len(samples), 1 if frames is None else len(frames)), random)
+    found = {IMPORTANCE: bootstrapped(importance, (samples,), [draw[:1] for draw in draws])}
+    if data.annealed is not None:
+        own = drawn_blocks((len(data.annealed),), random)
+        found[ANNEALED] = bootstrapped(importance, (data.annealed,), own)
+    if frames is not None:
+        least = -importance(samples.ravel()) - LEAST_WEIGHT
+
+        def within(ours: np.ndarray, theirs: np.ndarray) -> float:
+            return frames_in_model(ours, theirs, least)
+
+        found[FRAMES] = bootstrapped(within, (samples, frames), draws)
+        found[BENNETT] = bootstrapped(bennett, (samples, frames), draws)
+    return found
+
+
+def importance(log_weights: Float[np.ndarray, " samples"]) -> float:
+    """f = −ln E_q[w]."""
+    return -_log_mean_exp(log_weights)
+
+
+def frames_in_model(
+    samples: Float[np.ndarray, " samples"], frames: Float[np.ndarray, " frames"], least: float
+) -> float:
+    """f = −ln P_q(A) + ln E_p[1_A/w], with A the configurations with ln w > ``least``."""
+    share = float(np.mean(samples > least))
+    if share == 0.0:
+        return math.inf
+    return _log_mean_exp(np.where(frames > least, -frames, -math.inf)) - math.log(share)
+
+
+def bennett(samples: Float[np.ndarray, " samples"], frames: Float[np.ndarray, " frames"]) -> float:
+    """f = −ln Z by Bennett's acceptance ratio between the model, which is normalised, and the target."""
+    finite = np.clip(frames, None, 1e6)  # a frame that the model cannot make: any work so large is the same
+    return quiet.bar(np.clip(-samples, None, 1e6), finite)
+
+
+def bounds(data: WeightedData) -> Bounds:
+    """The bounds of f by ``data``."""
+    upper, upper_stderr = _mean_of_blocks(-data.samples)
+    if data.frames is None:
+        return Bounds(upper, upper_stderr)
+    return Bounds(upper, upper_stderr, *_mean_of_blocks(-data.frames))
+
+
+def _mean_of_blocks(blocks: Blocks) -> tuple[float, float]:
+    means = blocks.mean(axis=1)
+    if not np.isfinite(means).all():
+        return float(means.mean()), math.nan
+    return float(means.mean()), float(means.std(ddof=1)) / math.sqrt(len(means))
+
+
+def _log_mean_exp(values: Float[np.ndarray, " n"]) -> float:
+    largest = values.max()
+    if not math.isfinite(largest):
+        return float(largest)
+    return float(largest + np.log(np.mean(np.exp(values - largest))))
