@@ -46,14 +46,14 @@ def cache_folder() -> Path:
     return _temporary_folder()
 
 
-def library_path(folder: Path, source_hash: str, content: bytes) -> Path:
+def library_path(folder: Path, source_hash: str, content: bytes, suffix: str = ".so") -> Path:
     """Where a library with this content is kept."""
-    return folder / f"kernel-{source_hash}-{_content_hash(content)}.so"
+    return folder / f"kernel-{source_hash}-{_content_hash(content)}{suffix}"
 
 
-def find_library(folder: Path, source_hash: str) -> Path | None:
+def find_library(folder: Path, source_hash: str, suffix: str = ".so") -> Path | None:
     """A library made of the source with this hash, or None."""
-    return next(iter(sorted(folder.glob(f"kernel-{source_hash}-*.so"))), None)
+    return next(iter(sorted(folder.glob(f"kernel-{source_hash}-*{suffix}"))), None)
 
 
 def check_library(path: Path) -> None:

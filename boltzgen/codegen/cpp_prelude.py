@@ -5,7 +5,7 @@ import torch
 SCALARS = {torch.float32: "float", torch.float64: "double"}
 LANES = 16  # a power of two; 64-byte registers hold sixteen floats
 
-_MATHEMATICS = [
+MATHEMATICS = [  # of one argument, under the names of C
     "exp",
     "log",
     "sin",
@@ -27,11 +27,11 @@ def prelude(dtype: torch.dtype) -> str:
     scalar = SCALARS[dtype]
     largest = "__FLT_MAX__" if dtype == torch.float32 else "__DBL_MAX__"
     suffix = "f" if dtype == torch.float32 else ""
-    one = "".join(f"SIMD {scalar} {name}{suffix}({scalar}) noexcept;\n" for name in _MATHEMATICS)
+    one = "".join(f"SIMD {scalar} {name}{suffix}({scalar}) noexcept;\n" for name in MATHEMATICS)
     two = "".join(
         f"SIMD {scalar} {name}{suffix}({scalar}, {scalar}) noexcept;\n" for name in ("pow", "atan2")
     )
-    renamed = "".join(f"INLINE T {name}_(T a) {{ return {name}{suffix}(a); }}\n" for name in _MATHEMATICS)
+    renamed = "".join(f"INLINE T {name}_(T a) {{ return {name}{suffix}(a); }}\n" for name in MATHEMATICS)
     renamed += "".join(
         f"INLINE T {name}_(T a) {{ return __builtin_{name}{suffix}(a); }}\n"
         for name in ("sqrt", "floor", "ceil", "fabs")
@@ -54,6 +54,7 @@ def prelude(dtype: torch.dtype) -> str:
 extern "C" {{
 {one}{two}}}
 typedef {scalar} T;
+typedef double Entry;  // of tabulated functions
 enum {{ LANES = {LANES} }};
 static const T LARGEST = {largest};
 {renamed}INLINE T min_(T a, T b) {{ return a < b ? a : b; }}

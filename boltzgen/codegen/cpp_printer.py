@@ -12,10 +12,13 @@ from boltzgen.codegen.tables import Table, pack
 
 
 class TableFunctions:
-    """C++ functions for the tabulated functions that a kernel's graphs call."""
+    """C++ functions for the tabulated functions that a kernel's graphs call.
 
-    def __init__(self, tables: Mapping[str, Table]) -> None:
-        self.tables = tables
+    ``pointer`` is what the kernel calls its packed tables.
+    """
+
+    def __init__(self, tables: Mapping[str, Table], pointer: str = "k->tables") -> None:
+        self.tables, self.pointer = tables, pointer
         self.offsets = pack(tables)[1]
         self.sources: dict[str, str] = {}
 
@@ -25,7 +28,7 @@ class TableFunctions:
         function = f"table{self.offsets[name]}_{''.join(map(str, orders))}"
         if function not in self.sources:
             self.sources[function] = table_source(self.tables[name], function, self.offsets[name], orders)  # type: ignore[arg-type]
-        return f"{function}(k->tables, {', '.join(arguments)})"
+        return f"{function}({self.pointer}, {', '.join(arguments)})"
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ def table_source(table: Table, name: str, offset: int, orders: Sequence[int]) ->
     d, size = table.dimension, table.degree + 1
     signature = ", ".join(f"T a{i}" for i in range(d))
     lines = [
-        f"INLINE T {name}(const double* tables, {signature}) {{",
-        f"  const double* h = tables + {offset};",
+        f"INLINE T {name}(const Entry* tables, {signature}) {{",
+        f"  const Entry* h = tables + {offset};",
     ]
     lines += ["  int64_t cell = 0;", "  bool inside = true;"]
     for i in range(d):
@@ -27,7 +27,7 @@ def table_source(table: Table, name: str, offset: int, orders: Sequence[int]) ->
         lines.append(f"  const T w{i} = u{i} > T(0) ? min_(floor_(u{i}), n{i} - T(1)) : T(0);")
         lines.append(f"  const T t{i} = u{i} - w{i};")
         lines.append(f"  cell = cell * int64_t(h[{3 * i + 2}]) + int64_t(w{i});")
-    lines.append(f"  const double* c = h + {3 * d} + cell * {size**d};")
+    lines.append(f"  const Entry* c = h + {3 * d} + cell * {size**d};")
     value, width = [f"T(c[{i}])" for i in range(size**d)], size
     for axis in reversed(range(d)):
         value = [

@@ -15,6 +15,7 @@ from boltzgen.codegen.library import find_compiler
 from boltzgen.energies import operators
 from boltzgen.energies.backends.backend import Backend, Evaluator, finite
 from boltzgen.energies.backends.cpp_backend import CppBackend
+from boltzgen.energies.backends.cuda_backend import CudaBackend
 from boltzgen.energies.backends.torch_backend import TorchBackend
 from boltzgen.energies.storage import read_terms, term_from_state, term_state, write_terms
 from boltzgen.energies.terms.term import EvaluatedTerm, GraphTerm, Term
@@ -37,8 +38,8 @@ class Energy(torch.nn.Module):
     terms
         What the energy is a sum of. Terms must not be changed afterwards.
     compiled
-        ``"auto"`` uses machine code on the CPU where there is a C++ compiler, else torch operations; True
-        insists on a compiler; False never uses one.
+        ``"auto"`` uses machine code, on the CPU where there is a C++ compiler and on an NVIDIA GPU where
+        there is NVRTC, else torch operations; True insists on a C++ compiler; False never uses one.
 
     Raises
     ------
@@ -62,7 +63,7 @@ class Energy(torch.nn.Module):
         self.compiled = compiled
         self._backends: list[Backend] = [_TORCH]
         if compiled is not False:
-            self._backends.insert(0, CppBackend(insisted=compiled is True))
+            self._backends = [CppBackend(insisted=compiled is True), CudaBackend(), _TORCH]
         self._evaluators: dict[tuple[torch.dtype, torch.device], Evaluator] = {}
         self.handle = operators.new_handle(self)
 
@@ -166,7 +167,7 @@ class Energy(torch.nn.Module):
             except EvaluationError as error:
                 if self.compiled is True or backend is _TORCH:
                     raise
-                self._backends = [_TORCH]
+                self._backends.remove(backend)
                 warnings.warn(f"energies run uncompiled, ten times slower: {error}", stacklevel=2)
         raise InputError(
             f"positions of type {x.dtype} given to an energy; they must be floating-point numbers"

@@ -1,1 +1,1 @@
-"""Ways to evaluate terms: torch operations, and machine code made through C++."""
+"""Ways to evaluate terms: torch operations, and machine code made through C++ and CUDA."""
