@@ -54,6 +54,8 @@ class Energy(torch.nn.Module):
             if isinstance(term, GraphTerm):
                 term.check_atoms(n_atoms)
         self.terms = _with_unique_names(terms)
+        # Told once: a check against a protocol takes as long as the energies of a small batch.
+        self._evaluated = [term for term in self.terms.values() if isinstance(term, EvaluatedTerm)]
         if compiled not in ("auto", True, False):
             raise InputError(f"compiled must be 'auto', True or False, not {compiled!r}")
         if compiled is True and find_compiler() is None:
@@ -135,12 +137,11 @@ class Energy(torch.nn.Module):
                 f"it takes [3, {self.n_atoms}, batch] in nm"
             )
         energy, gradient = self._evaluator(x)(x)
-        others = [term for term in self.terms.values() if isinstance(term, EvaluatedTerm)]
-        for term in others:
+        for term in self._evaluated:
             e, g = term.energy_and_gradient(x)
             energy += e
             gradient += g
-        return finite(x, energy, gradient) if others else (energy, gradient)
+        return finite(x, energy, gradient) if self._evaluated else (energy, gradient)
 
     @torch.no_grad()
     def term_energies(self, x: Float[Tensor, "3 atoms batch"]) -> dict[str, Float[Tensor, " batch"]]:

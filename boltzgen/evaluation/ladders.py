@@ -14,11 +14,15 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from boltzgen.evaluation.modes import conformer_states, find_states
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.sampling.tempering import LadderEstimate, ladder_estimate
 
 LEAST_SPREAD = 0.05  # radians or so: a torsion that hardly moves has no slow states
+INDEPENDENT = 4.0  # samples of each ladder, by the slowest observable
+MOST_UNSEEN = 0.005  # share of the population
+MAX_DRIFT = 4.0  # of the worst of some tens of observables
 
 
 @dataclass(frozen=True)
@@ -57,3 +61,41 @@ def ladder_quality(
     return LadderQuality(
         estimates[slowest].effective_sample_size, slowest, estimates[drifting].drift, drifting
     )
+
+
+def enough_for_conformers(
+    molecule: Molecule,
+    positions: Float[np.ndarray, "frames ladders atoms 3"],
+    energies: Float[np.ndarray, "frames ladders"],
+) -> bool:
+    """Whether frames (nm) of independent ladders show which conformers there are, and about how populated.
+
+    Every ladder has passed several times through its slowest motion, so that none remembers where it
+    started; the halves of the run agree; and next to nothing is in conformers that the other ladders would
+    not have shown.
+    """
+    n_ladders = positions.shape[1]
+    if len(positions) < 2 or n_ladders < 2:
+        return False
+    quality = ladder_quality(molecule, positions, energies)
+    return (
+        quality.effective_sample_size >= INDEPENDENT * n_ladders
+        and abs(quality.drift) <= MAX_DRIFT
+        and unseen_share(molecule, positions) <= MOST_UNSEEN
+    )
+
+
+def unseen_share(molecule: Molecule, positions: Float[np.ndarray, "frames ladders atoms 3"]) -> float:
+    """Share of the population in conformers that all ladders but one do not show, on average over that one.
+
+    It estimates from above what the ladders together have not seen (Good, Biometrika 40, 237 (1953), with
+    ladders, which are independent, in place of single draws).
+    """
+    n_frames, n_ladders = positions.shape[:2]
+    x = positions.reshape(n_frames * n_ladders, *positions.shape[2:])
+    states = conformer_states(find_states(molecule, x, np.ones(len(x))), x)
+    _, conformer = np.unique(states, axis=0, return_inverse=True)
+    conformer = conformer.reshape(n_frames, n_ladders)
+    visited = np.zeros((conformer.max() + 1, n_ladders), dtype=bool)
+    visited[conformer, np.arange(n_ladders)] = True
+    return float((visited.sum(1) == 1)[conformer].mean())

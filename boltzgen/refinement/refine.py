@@ -42,6 +42,7 @@ STAGE_LOSSES = (0.5, 0.2, 0.08)  # schedules tried, coarse to fine
 MODEL_PILOT_TIME, ANNEALING_PILOT_TIME = 0.1, 0.25  # most of the time allowed that pilots may take
 CHEAP = 0.5  # of the time left: a thinning that needs no more is not compared with annealing
 MARGIN = 1.7
+PLANNED = 1.2  # of the proposals that a pilot asks for; more are made where they do not do
 RESERVE = 0.9  # of the time left, for a plan
 
 
@@ -108,8 +109,8 @@ def refine(
         )
         end -= n * plain.seconds_each  # for the positions of what is kept
         chosen = _chosen(plain, densities, n, target_share, generator, end)
-        wanted = _wanted(target_share)
-        n_proposals = n * min(chosen.ratio_for(wanted), max(RESERVE * _most_ratio(chosen, n, end), 1.0))
+        ratio = PLANNED * chosen.ratio_for(target_share)
+        n_proposals = n * min(ratio, max(RESERVE * _most_ratio(chosen, n, end), 1.0))
         z, log_weights, every = _thinned(
             chosen.particles, n, n_proposals, target_share, least_effective, generator, end, progress
         )

@@ -27,14 +27,20 @@ HYDROGEN_MASS = 4.0  # dalton: masses do not enter the configurational density, 
 SETTLING_SHARE = 0.2
 TEMPERED_PARTS = 8
 LEAST_ROUNDS = 4  # that leave frames, however late it is
+FIRST_LOOK = 15  # rounds before it is first asked whether the frames are enough
+LOOKS_APART = 1.2  # times as many rounds before the next time
+
+Enough = Callable[[Float[Tensor, "frames ladders atoms 3"], Float[Tensor, "frames ladders"]], bool]
+"""Whether frames (nm) of independent ladders, in the order of time, with their energies (kJ/mol) are enough."""
 
 
 class FramesConfig(BaseModel):
     """Size of the replica exchange.
 
     ``ladders`` up to ``hot_factor`` times the temperature, each ``picoseconds`` long, with a round of
-    exchanges and a frame every ``steps_per_frame`` steps. Then ``walkers`` go on at the temperature itself,
-    for ``local_picoseconds`` each, with as many frames.
+    exchanges and a frame every ``steps_per_frame`` steps. With ``stop_early`` it ends as soon as its frames
+    tell enough of the conformers. Then ``walkers`` go on at the temperature itself, for ``local_picoseconds``
+    each, with as many frames.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,6 +48,7 @@ class FramesConfig(BaseModel):
     ladders: PositiveInt = Field(default=128, ge=2)
     hot_factor: float = Field(default=3.0, gt=1.0)
     picoseconds: PositiveFloat = 15.0
+    stop_early: bool = True
     steps_per_frame: PositiveInt = 50
     time_step: PositiveFloat = 0.002
     friction: PositiveFloat = 5.0
@@ -91,11 +98,13 @@ def thermal_frames(
     generator: torch.Generator,
     turns: BondTurns | None = None,
     spent: Spent = untimed,
+    enough: Enough | None = None,
 ) -> ThermalFrames:
     """Frames from ladders whose walkers start at ``starts`` (nm, used in turn), in the order of time.
 
     ``turns`` help them over the barriers of single bonds. The first fifth of the run settles and leaves no
-    frames. The run is shorter than ``config`` asks for where ``spent`` says that its time is over.
+    frames. The run is shorter than ``config`` asks for where ``spent`` says that its time is over, or where
+    the frames so far are ``enough``.
     """
     coldest = target.temperature
     temperatures = temperature_ladder(coldest, config.hot_factor * coldest, target.n_atoms)
@@ -103,27 +112,42 @@ def thermal_frames(
     exchange = ReplicaExchange(dynamics, temperatures, config.ladders, config.steps_per_frame, turns)
     rounds = max(int(config.picoseconds / config.time_step / config.steps_per_frame), 5)
     settling = max(int(SETTLING_SHARE * rounds), 1)
+    if enough is not None:  # what is to settle is a fifth of a run whose length is not known yet
+        settling = min(settling, int(SETTLING_SHARE * FIRST_LOOK))
     state, replaced = exchange.init(starts, generator), 0
     for index in range(settling):
         if index and spent() >= SETTLING_SHARE:
             break
         state, run = exchange.run(state, 1, generator)
         replaced += run.replaced
-    cold, tempered = [], []
+    cold, energies, tempered = [], [], []
     left = rounds - settling
     part = math.ceil(left / TEMPERED_PARTS)
+    look = FIRST_LOOK
     for index in range(left):
         if index >= LEAST_ROUNDS and spent() >= 1.0:
             break
         state, run = exchange.run(state, 1, generator)
         cold.append(run.positions)
+        energies.append(run.energies[:, :, 0])
         replaced += run.replaced
         if (index + 1) % part == 0 or index + 1 == left:
             tempered.append(state.dynamics.public_positions)
+        made = settling + index + 1
+        if enough is not None and made >= look and index + 1 < left:
+            look = math.ceil(LOOKS_APART * made)
+            late = _unsettled(settling, len(cold))
+            if enough(torch.cat(cold[late:]), torch.cat(energies[late:])):
+                break
     tempered = tempered or [state.dynamics.public_positions]
-    positions = torch.cat(cold)
+    positions = torch.cat(cold if enough is None else cold[_unsettled(settling, len(cold)) :])
     ladders = torch.arange(config.ladders, device=starts.device).repeat(len(positions))
     return ThermalFrames(positions.flatten(0, 1), ladders, replaced, len(positions), torch.cat(tempered))
+
+
+def _unsettled(settled: int, made: int) -> int:
+    """How many of the frames ``made`` after ``settled`` rounds are still in the first fifth of all rounds."""
+    return max(int(SETTLING_SHARE * (settled + made)) - settled, 0)
 
 
 def local_frames(

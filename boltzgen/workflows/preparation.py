@@ -19,11 +19,18 @@ from boltzgen.energies.symmetry import EnergySymmetry, energy_symmetry
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.ensemble import EQUIVALENCE_MARKS
 from boltzgen.errors import InputError
+from boltzgen.evaluation.ladders import enough_for_conformers
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.symmetry import MolecularGraph
 from boltzgen.problem import Problem, ProblemFrames
 from boltzgen.progress import Stopwatch
-from boltzgen.sampling.frames import FramesConfig, thermal_dynamics, thermal_frames
+from boltzgen.sampling.frames import (
+    SETTLING_SHARE,
+    Enough,
+    FramesConfig,
+    thermal_dynamics,
+    thermal_frames,
+)
 from boltzgen.sampling.tempering import temperature_ladder
 from boltzgen.sampling.turns import BondTurns
 from boltzgen.systems import MolecularSystem, load_system
@@ -45,6 +52,7 @@ HIDDEN_STEREO = (
     "'{}' leaves stereo open at a centre between like branches, as of a spiro compound, for which RDKit has"
     " no label: give an .sdf file with positions of the stereoisomer."
 )
+LEAST_LOCAL_SHARE = 0.4  # of the local dynamics, that is always done
 LATE_SHARE, LATE_FRAMES = 0.4, 2048  # coordinates are fitted to fewer frames when so much of it is gone
 
 
@@ -198,7 +206,9 @@ def prepare(
         allowed = _frames_seconds(budget, watch)
         size = affordable_frames(config, target, masses, starts, generator, allowed)
         turns, spent = BondTurns.of(molecule, device), watch.allowance(allowed)
-        thermal = thermal_frames(target, masses, starts, size, generator, turns, spent)
+        enough = _enough(molecule) if size.stop_early else None
+        thermal = thermal_frames(target, masses, starts, size, generator, turns, spent, enough)
+        size = with_shorter_local(size, thermal.frames_a_ladder)
     with watch.stage("coordinates"):
         thermal = thermal.where(molecule.keeps_stereo)
         if not len(thermal.positions):
@@ -223,6 +233,21 @@ def prepare(
     return Problem(
         system, target, masses, coordinates, ProblemFrames(size, thermal, local, energies), symmetry
     )
+
+
+def with_shorter_local(size: FramesConfig, frames_a_ladder: int) -> FramesConfig:
+    """``size`` with less local dynamics where replica exchange ended early, after so many frames a ladder.
+
+    What is easy to sample is also soon known within each conformer.
+    """
+    whole = (1.0 - SETTLING_SHARE) * size.picoseconds / size.time_step / size.steps_per_frame
+    share = min(max(frames_a_ladder / whole, LEAST_LOCAL_SHARE), 1.0)
+    return size.model_copy(update={"local_picoseconds": share * size.local_picoseconds})
+
+
+def _enough(molecule: Molecule) -> Enough:
+    """Whether frames show the conformers of ``molecule``, as ``thermal_frames`` asks."""
+    return lambda x, energies: enough_for_conformers(molecule, x.cpu().numpy(), energies.cpu().numpy())
 
 
 def _frames_seconds(budget: float | None, watch: Stopwatch) -> float | None:

@@ -16,7 +16,7 @@ from boltzgen.energies.symmetry import EnergySymmetry
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.ensemble import Ensemble
 from boltzgen.errors import InputError
-from boltzgen.evaluation.ladders import ladder_quality
+from boltzgen.evaluation.ladders import MAX_DRIFT, ladder_quality
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.progress import Report, StageProgress, silent
 from boltzgen.records.run import ReferenceFacts
@@ -38,7 +38,6 @@ from boltzgen.workflows.versions import package_versions
 REPORTS = 50
 LABELLING_FRAMES = 4096
 INVERTED = "{:.2g} % of the frames show another stereoisomer; lower --hottest"
-MAX_DRIFT = 4.0  # of the worst of some tens of observables
 DRIFTED = "the two halves of the run differ in '{}' by over 4 standard errors; give it longer"
 
 
