@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from boltzgen.evaluation.modes import conformer_states, find_states
+from boltzgen.conformers import conformer_states, find_states
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.sampling.tempering import LadderEstimate, ladder_estimate
 
 LEAST_SPREAD = 0.05  # radians or so: a torsion that hardly moves has no slow states
 INDEPENDENT = 4.0  # samples of each ladder, by the slowest observable
+LEAST_INDEPENDENT = 400.0  # samples of all of them: four in a conformer of one per cent
 MOST_UNSEEN = 0.005  # share of the population
 MAX_DRIFT = 4.0  # of the worst of some tens of observables
 
@@ -79,7 +80,7 @@ def enough_for_conformers(
         return False
     quality = ladder_quality(molecule, positions, energies)
     return (
-        quality.effective_sample_size >= INDEPENDENT * n_ladders
+        quality.effective_sample_size >= max(INDEPENDENT * n_ladders, LEAST_INDEPENDENT)
         and abs(quality.drift) <= MAX_DRIFT
         and unseen_share(molecule, positions) <= MOST_UNSEEN
     )

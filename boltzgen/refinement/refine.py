@@ -109,7 +109,8 @@ def refine(
         )
         end -= n * plain.seconds_each  # for the positions of what is kept
         chosen = _chosen(plain, densities, n, target_share, generator, end)
-        ratio = PLANNED * chosen.ratio_for(target_share)
+        needed = chosen.ratio_for(target_share)
+        ratio = PLANNED * needed if needed > 1.0 else 1.0
         n_proposals = n * min(ratio, max(RESERVE * _most_ratio(chosen, n, end), 1.0))
         z, log_weights, every = _thinned(
             chosen.particles, n, n_proposals, target_share, least_effective, generator, end, progress

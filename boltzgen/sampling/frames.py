@@ -27,11 +27,11 @@ HYDROGEN_MASS = 4.0  # dalton: masses do not enter the configurational density, 
 SETTLING_SHARE = 0.2
 TEMPERED_PARTS = 8
 LEAST_ROUNDS = 4  # that leave frames, however late it is
-FIRST_LOOK = 15  # rounds before it is first asked whether the frames are enough
+FIRST_LOOK = 30  # rounds before it is first asked whether the frames are enough
 LOOKS_APART = 1.2  # times as many rounds before the next time
 
 Enough = Callable[[Float[Tensor, "frames ladders atoms 3"], Float[Tensor, "frames ladders"]], bool]
-"""Whether frames (nm) of independent ladders, in the order of time, with their energies (kJ/mol) are enough."""
+"""Whether frames (nm) of independent ladders in the order of time, with energies in kJ/mol, are enough."""
 
 
 class FramesConfig(BaseModel):

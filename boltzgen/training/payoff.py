@@ -63,8 +63,17 @@ class Assessment:
         return self.pareto_k <= MAX_PARETO_K and self.share * self.n_samples >= LEAST_EFFECTIVE
 
     def seconds_to(self, n_effective: float) -> float:
-        """Seconds of drawing and weighing for ``n_effective`` effective samples."""
-        return math.inf if self.share == 0.0 else n_effective * self.seconds_each / self.share
+        """Seconds of drawing and weighing for ``n_effective`` effective samples.
+
+        Weights of Pareto-k above 1/2 have no variance: the sum of squares of N of them grows as N^2k, and
+        the effective ones only as N^(2 − 2k), from the share of those that were drawn.
+        """
+        if self.share == 0.0 or self.pareto_k >= 1.0:
+            return math.inf
+        growth = n_effective / (self.share * self.n_samples)
+        if growth > 1.0 and self.pareto_k > 0.5:
+            growth **= 0.5 / (1.0 - self.pareto_k)
+        return growth * self.n_samples * self.seconds_each
 
 
 def assess(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from boltzgen.evaluation.ladders import ladder_quality
+from boltzgen.evaluation.ladders import enough_for_conformers, ladder_quality, unseen_share
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 
@@ -48,3 +48,27 @@ def test_a_molecule_without_torsions_is_judged_by_its_energy():
     positions = np.broadcast_to(molecule.seed_conformers(1)[0], (300, 8, 5, 3))
     quality = ladder_quality(molecule, positions, np.random.default_rng(2).normal(size=(300, 8)))
     assert quality.slowest == "energy"
+
+
+def test_ladders_that_hop_often_are_enough_and_ladders_that_stay_are_not():
+    rng = np.random.default_rng(3)
+    energies = rng.normal(size=(N_FRAMES, N_LADDERS))
+    molecule, fast = hopping_butane(rng, switch=0.05)
+    assert enough_for_conformers(molecule, fast[:1000], energies[:1000])
+    assert not enough_for_conformers(molecule, fast[:30], energies[:30])  # 0.8 independent frames a ladder
+    molecule, slow = hopping_butane(rng, switch=1e-4)
+    assert not enough_for_conformers(molecule, slow, energies)
+
+
+def test_a_conformer_that_one_ladder_alone_shows_has_not_been_seen_by_the_others():
+    rng = np.random.default_rng(4)
+    molecule, positions = hopping_butane(rng, switch=1.0)
+    positions = positions[:400]
+    torsion = torsion_values(molecule.seed_conformers(20, seed=1), conformer_torsions(molecule))[:, 0]
+    anti = molecule.seed_conformers(20, seed=1)[np.argmin(np.cos(torsion))]
+    only_anti = np.broadcast_to(anti, positions.shape).copy()
+    only_anti[:200, 5] = positions[:200, 5]
+    gauche = np.abs(only_anti - anti).max(axis=(2, 3)) > 1e-6
+    assert unseen_share(molecule, only_anti) == pytest.approx(gauche.mean(), rel=1e-9)
+    assert unseen_share(molecule, positions) == 0.0
+    assert not enough_for_conformers(molecule, only_anti[:200], rng.normal(size=(200, N_LADDERS)))

@@ -101,3 +101,19 @@ def test_assessments_take_a_small_share_of_the_time():
             pay_off.stops(Assessment(seconds, 0.01, 0.5, 1e-4, n))
         seconds += 0.5
     assert spent < 0.1 * 600.0
+
+
+def test_effective_samples_of_heavy_tails_grow_as_their_pareto_k_says():
+    """Kish's size of N Pareto weights of shape k > 1/2 grows as N^(2 − 2k): by simulation."""
+    k, few, many = 0.65, 2000, 64_000
+    rng = np.random.default_rng(0)
+
+    def size(n):
+        w = rng.random((2000, n)) ** -k if n == few else rng.random((60, n)) ** -k
+        return float(np.median(w.sum(1) ** 2 / (w**2).sum(1)))
+
+    share, wanted = size(few) / few, size(many)
+    assessment = Assessment(0.0, share, k, SECONDS_EACH, few)
+    assert assessment.seconds_to(wanted) == pytest.approx(many * SECONDS_EACH, rel=0.35)
+    assert Assessment(0.0, share, 0.4, SECONDS_EACH, few).seconds_to(wanted) < 0.65 * many * SECONDS_EACH
+    assert Assessment(0.0, share, 1.1, SECONDS_EACH, few).seconds_to(wanted) == math.inf

@@ -52,6 +52,29 @@ def test_dynamics_ends_with_what_it_has_when_its_time_is_over(ethane):
     assert late.frames_a_ladder == 4
 
 
+def test_dynamics_ends_when_its_frames_are_enough_and_a_fifth_of_it_has_settled(ethane):
+    target, masses, starts = ethane
+    asked = []
+
+    def enough(x, energies):
+        asked.append(len(x))
+        assert x.shape[:2] == energies.shape == (len(x), FRAMES.ladders)
+        u = target.reduced_energy(x.flatten(0, 1)).view(energies.shape)
+        torch.testing.assert_close(u * target.kT, energies, rtol=1e-4, atol=1e-3)
+        return len(asked) == 2
+
+    generator = torch.Generator().manual_seed(0)
+    found = thermal_frames(target, masses, starts, FRAMES, generator, enough=enough)
+    # Looks after 30 and 36 of 40 rounds, of which 6 and 7 settle.
+    assert asked == [24, 29]
+    assert found.frames_a_ladder == 29
+    never = thermal_frames(
+        target, masses, starts, FRAMES, torch.Generator().manual_seed(0), enough=lambda x, u: False
+    )
+    whole = thermal_frames(target, masses, starts, FRAMES, torch.Generator().manual_seed(0))
+    assert torch.equal(never.positions, whole.positions)
+
+
 def test_time_that_is_left_changes_no_frame(ethane):
     target, masses, starts = ethane
     found = [
