@@ -21,7 +21,7 @@ from boltzgen.ensemble_folder import MOST_TRAJECTORY_FRAMES, EnsembleFiles, read
 from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.molecules import conversion
 from boltzgen.molecules.molecule import Molecule
-from boltzgen.molecules.stereo_check import require_stereo
+from boltzgen.molecules.stereo_check import PERCEPTION_SECONDS, require_stereo
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.records.run import EnsembleSummary
 from boltzgen.sampling.importance import WeightStatistics, log_importance_weights
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import mdtraj
     from rdkit import Chem
 
+PERCEIVED = "n_stereo_perceived"  # in metadata: of how many conformations RDKit perceived the stereo
 EQUIVALENCE_MARKS = "equivalence_marks"  # in metadata: equivalent atoms that the energy distinguishes differ
 DensityKind = Literal["exact", "extended", "bound", "none"]
 
@@ -211,15 +212,16 @@ class Ensemble(WeightedSamples):
         order = np.argsort(-counts, kind="stable")
         return [(int(indices[i]), float(counts[i] / counts.sum())) for i in order]
 
-    def require_stereo(self) -> int:
+    def require_stereo(self, seconds: float = PERCEPTION_SECONDS) -> int:
         """Raise EvaluationError unless every conformation with a weight shows the molecule's stereo.
 
-        RDKit perceives those of ``representatives`` first, and as many others as a few seconds allow; their
+        RDKit perceives those of ``representatives`` first, and as many others as ``seconds`` allow; their
         number is returned (see molecules/stereo_check.py).
         """
         first = [index for index, _ in self.representatives()]
         others = np.setdiff1d(np.flatnonzero(self.log_weights > -np.inf), first)
-        return require_stereo(self.molecule, self.positions[np.concatenate([first, others]).astype(int)])
+        chosen = np.concatenate([first, others]).astype(int)
+        return require_stereo(self.molecule, self.positions[chosen], seconds)
 
     def to_mdtraj(self, weighted: bool = False) -> mdtraj.Trajectory:
         """As a trajectory of equally weighted frames, superposed on the first.
@@ -262,8 +264,11 @@ class Ensemble(WeightedSamples):
         write_ensemble(Path(folder), self.files())
 
     def files(self) -> EnsembleFiles:
-        """What the files of a run hold. Raises EvaluationError where ``require_stereo`` does."""
-        self.require_stereo()
+        """What the files of a run hold.
+
+        Raises EvaluationError where ``require_stereo`` does; RDKit has its say here unless it had it before.
+        """
+        self.require_stereo(0.0 if PERCEIVED in self.metadata else PERCEPTION_SECONDS)
         arrays: dict[str, np.ndarray | float] = {
             "positions": self.positions,
             "log_weights": self.log_weights,

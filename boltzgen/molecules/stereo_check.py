@@ -11,7 +11,7 @@ import time
 import numpy as np
 from rdkit import Chem
 
-from boltzgen.errors import EvaluationError
+from boltzgen.errors import EvaluationError, InputError
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.stereo import StereoElements, canonical_smiles, conformer
 from boltzgen.molecules.unkept_stereo import TETRAHEDRAL
@@ -51,9 +51,7 @@ def require_stereo(molecule: Molecule, positions: np.ndarray, seconds: float = P
     if len(other):
         raise _fault(molecule, len(other), len(positions), positions[other[0]])
     clear = (margins > FLAT) & (_other_choices(molecule).margins(positions) > 0).all(axis=1)
-    bare = Chem.Mol(molecule.rdmol)
-    bare.RemoveAllConformers()
-    Chem.RemoveStereochemistry(bare)
+    bare = _bare(molecule)
     potential = list(Chem.FindPotentialStereo(Chem.Mol(bare)))
     bonds = [info.centeredOn for info in potential if info.type == Chem.StereoType.Bond_Double]
     centres = [info.centeredOn for info in potential if info.type == Chem.StereoType.Atom_Tetrahedral]
@@ -72,6 +70,31 @@ def require_stereo(molecule: Molecule, positions: np.ndarray, seconds: float = P
                 raise _fault(molecule, 1, len(positions), x)
             known.add(labels)
     return len(positions)
+
+
+def require_readable(molecule: Molecule, conformers: np.ndarray) -> None:
+    """Require that RDKit reads the stereo of ``molecule`` from all of its ``conformers`` [n, atoms, 3] nm.
+
+    From some of them it reads another where a centre is so strained that three of its bonds are all but in a
+    plane, as in morphine with one centre of its cage inverted. Raises InputError, which names the other.
+    """
+    bare = _bare(molecule)
+    perceived = [_perceived(bare, x) for x in conformers]
+    agrees = [_agrees(one, molecule) for one in perceived]
+    if any(agrees) and not all(agrees):
+        other = canonical_smiles(perceived[agrees.index(False)])
+        raise InputError(
+            f"'{molecule.smiles}' is so strained that its conformers cannot be told from those of '{other}':"
+            " check the stereo labels."
+        )
+
+
+def _bare(molecule: Molecule) -> Chem.Mol:
+    """``molecule`` without stereo and conformers."""
+    bare = Chem.Mol(molecule.rdmol)
+    bare.RemoveAllConformers()
+    Chem.RemoveStereochemistry(bare)
+    return bare
 
 
 def _other_choices(molecule: Molecule) -> StereoElements:

@@ -97,6 +97,8 @@ class SampleFacts(RunFacts):
 
     density: what is known of the model's (see ``Ensemble.density``). model_figures: what the model says of
     itself, by name. model_effective_sample_size_fraction: of its samples before any refinement.
+    n_stereo_perceived: of how many samples RDKit perceived the stereo, all of which show the molecule's; the
+    others were judged by the signs of volumes alone.
     """
 
     omitted: ClassVar[frozenset[str]] = RunFacts.omitted | {"refinement"}
@@ -111,6 +113,7 @@ class SampleFacts(RunFacts):
     training_seconds: float
     n_training_processes: int
     n_dropped_samples: int
+    n_stereo_perceived: int = 0
     n_bad_training_steps: int
     n_training_divergences: int = 0
     training_reached_plateau: bool

@@ -12,13 +12,16 @@ from torch import Tensor
 
 from boltzgen.conformers import conformer_states, find_states, found_conformers
 from boltzgen.ensemble import Ensemble
+from boltzgen.errors import NotConvergedError
 from boltzgen.evaluation.convergence import MAX_MISSED_SHARE, Verdict, judge, missed_share
 from boltzgen.evaluation.ladders import ladder_quality
 from boltzgen.models.model import GenerativeModel, LatentVariableModel, Model
+from boltzgen.molecules.stereo_check import PERCEPTION_SECONDS
 from boltzgen.problem import Problem
 from boltzgen.records.run import ConformerSummary
 
 MAIN_CONFORMERS = 10
+MOST_DEVIATIONS = 20.0
 JUDGED_FRAMES = 4096
 BOUND_SAMPLES = 16
 NO_DENSITY = (
@@ -38,15 +41,50 @@ class Diagnosis:
     verdict: Verdict
     main_conformers: list[ConformerSummary]
     replica_exchange_samples: float
+    n_stereo_perceived: int
 
 
-def diagnose(ensemble: Ensemble, problem: Problem, model: Model, model_name: str) -> Diagnosis:
-    """All that is said of ``ensemble``, the samples of ``model`` or what refinement made of them."""
+def diagnose(
+    ensemble: Ensemble,
+    problem: Problem,
+    model: Model,
+    model_name: str,
+    perception_seconds: float = PERCEPTION_SECONDS,
+) -> Diagnosis:
+    """All that is said of ``ensemble``, the samples of ``model`` or what refinement made of them.
+
+    RDKit has ``perception_seconds`` for the stereo. Raises NotConvergedError where all energies are beyond
+    what the temperature reaches, and EvaluationError where a sample shows other stereo than the molecule.
+    """
+    require_thermal_energy(ensemble, problem)
     return Diagnosis(
         verdict(ensemble, problem, model, model_name),
         main_conformers(ensemble),
         replica_exchange_samples(problem),
+        ensemble.require_stereo(perception_seconds),
     )
+
+
+@torch.no_grad()
+def require_thermal_energy(ensemble: Ensemble, problem: Problem) -> None:
+    """Require a mean energy that the molecule can have at its temperature.
+
+    The energy of f harmonic degrees of freedom has a standard deviation of (f/2)^½ kT, and no molecule is
+    ``MOST_DEVIATIONS`` of them above its mean. Where all samples are, as of a model that has learnt nothing,
+    one of them has all of the weight, for being less torn than the others. Raises NotConvergedError.
+    """
+    if not ensemble.has_free_energy:
+        return
+    frames = problem.frames.thermal.positions
+    u = problem.target.reduced_energy(frames[:: max(1, len(frames) // JUDGED_FRAMES)]).double()
+    degrees_of_freedom = problem.coordinates.n_torsions + problem.coordinates.n_stiff
+    spread = max(float(u.std(correction=0)), math.sqrt(degrees_of_freedom / 2.0))
+    excess = ensemble.mean_energy.value / ensemble.kT - float(u.mean())
+    if excess > MOST_DEVIATIONS * spread:
+        raise NotConvergedError(
+            f"The samples of '{problem.molecule.smiles}' are torn: their mean energy is {excess:.0f} kT above"
+            " that of the molecule's dynamics, so that none is a conformer; give a larger --budget."
+        )
 
 
 @torch.no_grad()

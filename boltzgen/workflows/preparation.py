@@ -23,6 +23,7 @@ from boltzgen.ensemble import EQUIVALENCE_MARKS
 from boltzgen.errors import InputError
 from boltzgen.evaluation.ladders import enough_for_conformers
 from boltzgen.molecules.molecule import Molecule
+from boltzgen.molecules.stereo_check import require_readable
 from boltzgen.molecules.symmetry import MolecularGraph
 from boltzgen.problem import Problem, ProblemFrames
 from boltzgen.progress import Stopwatch
@@ -70,7 +71,8 @@ def starting_positions(
     Embedding makes secondary amides and esters on one side only, and labels prochiral atoms in either order:
     they are put in that of ``label_frame``, which dynamics then keeps. Of a molecule that is chiral where
     RDKit has no label they are all of one form, and ``warn`` is told. Raises InputError where RDKit's labels
-    leave several forms that are no mirror images, unless the molecule came with positions.
+    leave several forms that are no mirror images, unless the molecule came with positions, and where the
+    stereo cannot be read from positions.
     """
     seeds = molecule.seed_conformers(n_seeds, seed=seed, seconds=seconds)
     turned = molecule.turned_conformers(seeds)
@@ -80,7 +82,9 @@ def starting_positions(
         raise InputError(HIDDEN_STEREO.format(molecule.smiles))
     if mirrored.any():
         warn(HIDDEN_CHIRALITY)
-    return starts[1:][fits[1:]].float()
+    starts = starts[1:][fits[1:]].float()
+    require_readable(molecule, starts.numpy())
+    return starts
 
 
 def label_frame(molecule: Molecule) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 
 from boltzgen.ensemble import Ensemble
 from boltzgen.models.model import Model
+from boltzgen.molecules.stereo_check import PERCEPTION_SECONDS
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.problem import Problem
 from boltzgen.progress import Report, StageProgress, Stopwatch, silent
@@ -43,6 +44,7 @@ from boltzgen.workflows.sampling import draw
 from boltzgen.workflows.training_data import energy_data, internal_frames
 
 LEAST_TRAINING_SHARE = 0.1
+PERCEPTION_SHARE = 0.02  # of the budget
 WRITING_SHARE = 0.05  # of the budget, at most two seconds: for diagnostics and files
 
 
@@ -124,6 +126,8 @@ def sample(
     ------
     InputError
         For input that cannot be used, in one sentence.
+    NotConvergedError
+        Where no sample is a conformer of the molecule.
     """
     given = {
         "molecule": molecule, "n": n, "temperature": temperature, "forcefield": forcefield,
@@ -169,7 +173,7 @@ def _sampled(config: SampleConfig, folder: RunFolder | None, watch: Stopwatch) -
         drawn = draw(model, problem.target, problem.molecule, config.n_samples, generator, watch, spent)
         ensemble, refinement = refined(drawn, config, problem, model, generator, watch)
         with watch.stage("diagnostics"):
-            judged = diagnose(ensemble, problem, model, config.model)
+            judged = diagnose(ensemble, problem, model, config.model, _perception_seconds(config))
             figures = family(config.model).figures(model, data)
     run = SampledRun(config, problem, model, training, trained_on, figures, reference)
     facts = sample_facts(run, drawn, ensemble, refinement, judged, watch)
@@ -275,6 +279,13 @@ def _sampling_seconds(config: SampleConfig, watch: Stopwatch) -> float | None:
         return None
     writing = min(2.0, WRITING_SHARE * config.budget_seconds)
     return config.budget_seconds - watch.elapsed - writing
+
+
+def _perception_seconds(config: SampleConfig) -> float:
+    """Seconds for RDKit's perception of stereo: part of those for writing in a budget that was asked for."""
+    if config.budget_seconds is None:
+        return PERCEPTION_SECONDS
+    return min(PERCEPTION_SECONDS, PERCEPTION_SHARE * config.budget_seconds)
 
 
 def _sampling_reserve(config: SampleConfig, budget: float) -> float:

@@ -68,6 +68,7 @@ def sample_facts(
         training_seconds=training.seconds,
         n_training_processes=training.processes,
         n_dropped_samples=training.n_dropped,
+        n_stereo_perceived=diagnosis.n_stereo_perceived,
         n_bad_training_steps=training.n_bad_steps,
         n_training_divergences=training.n_divergences,
         n_replaced_walkers=problem.frames.thermal.replaced,

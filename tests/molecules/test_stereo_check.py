@@ -8,10 +8,10 @@ import torch
 from rdkit import Chem
 
 from boltzgen.ensemble import Ensemble
-from boltzgen.errors import EvaluationError
+from boltzgen.errors import EvaluationError, InputError
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.stereo import StereoElements
-from boltzgen.molecules.stereo_check import FLAT, require_stereo
+from boltzgen.molecules.stereo_check import FLAT, require_readable, require_stereo
 from tests.molecules.test_stereo import STEREO
 
 OTHER = [
@@ -120,3 +120,16 @@ def test_an_ensemble_with_another_stereoisomer_is_not_written(tmp_path):
     assert not (tmp_path / "run").exists()
     weights = np.where(np.arange(30) == 3, -np.inf, 0.0)
     assert replace(wrong, log_weights=weights).require_stereo() == 29
+
+
+def test_a_stereoisomer_that_positions_do_not_tell_is_refused():
+    """Morphine with one centre of its cage inverted: three bonds of it lie in a plane."""
+    morphine, strained = (
+        f"CN1CC[C@]23c4c5ccc(O)c4O[C@H]2[C@@H](O)C=C[C@H]3[C{label}H]1C5" for label in ("@", "@@")
+    )
+    molecule = Molecule.from_smiles(morphine)
+    require_readable(molecule, molecule.seed_conformers(4))
+    molecule = Molecule.from_smiles(strained)
+    with pytest.raises(InputError, match="so strained that") as refused:
+        require_readable(molecule, molecule.seed_conformers(12))
+    assert Chem.CanonSmiles(morphine) in str(refused.value)

@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 
+from boltzgen.ensemble import Ensemble
+from boltzgen.errors import NotConvergedError
 from boltzgen.models.model import GenerativeModel
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.progress import Stopwatch
@@ -15,7 +17,7 @@ from boltzgen.training.families import untrained_model
 from boltzgen.training.recipes import flow_stages
 from boltzgen.training.trainer import train
 from boltzgen.workflows.config import SampleConfig
-from boltzgen.workflows.diagnostics import replica_exchange_samples, verdict
+from boltzgen.workflows.diagnostics import replica_exchange_samples, require_thermal_energy, verdict
 from boltzgen.workflows.preparation import prepare
 from boltzgen.workflows.sampling import draw
 from boltzgen.workflows.training_data import internal_frames
@@ -90,3 +92,19 @@ def test_replica_exchange_is_worth_as_much_as_its_slowest_torsion(trained):
     """Sixteen ladders: about a sample each or some, far less than their frames."""
     problem, _ = trained
     assert 16 < replica_exchange_samples(problem) < 0.5 * len(problem.frames.thermal.positions)
+
+
+def test_samples_all_of_which_are_torn_are_no_result(trained):
+    """A model that has learnt nothing leaves all the weight with the sample that is least torn."""
+    problem, _ = trained
+    x = problem.frames.thermal.positions[:200]
+
+    def ensemble(x: torch.Tensor) -> Ensemble:
+        u = problem.target.reduced_energy(x)
+        return Ensemble.from_samples(problem.molecule, x, u, torch.zeros(len(x)), 300.0)
+
+    require_thermal_energy(ensemble(x), problem)
+    shrunk = x * 0.6  # every bond four tenths too short
+    with pytest.raises(NotConvergedError, match="torn"):
+        require_thermal_energy(ensemble(shrunk), problem)
+    require_thermal_energy(ensemble(torch.cat([shrunk, x[:1]])), problem)

@@ -1,6 +1,7 @@
 """The whole recipe on small molecules: real energies, short training, files that load again."""
 
 import json
+from dataclasses import replace
 
 import mdtraj
 import numpy as np
@@ -11,11 +12,13 @@ from typer.testing import CliRunner
 
 import boltzgen
 from boltzgen.cli import app
+from boltzgen.errors import EvaluationError
 from boltzgen.progress import StageProgress
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.sampling.tempering import temperature_ladder
 from boltzgen.training.config import TrainingConfig
 from boltzgen.units import KJ_PER_KCAL
+from boltzgen.workflows import sample as workflow
 from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.sample import run_sample
 
@@ -155,3 +158,16 @@ def test_a_number_of_steps_on_the_command_line_repeats_to_the_bit(tmp_path):
     for again in (two, python):
         assert np.array_equal(one.positions, again.positions)
         assert np.array_equal(one.log_weights, again.log_weights)
+
+
+def test_another_stereoisomer_is_no_result_of_a_run_without_files_either(monkeypatch):
+    draw = workflow.draw
+
+    def mirrored(*arguments):
+        drawn = draw(*arguments)
+        return replace(drawn, positions=drawn.positions * np.float32([1, 1, -1]))
+
+    assert short_run("C[C@H](F)Cl", 500, refine="off").metadata["n_stereo_perceived"] > 0
+    monkeypatch.setattr(workflow, "draw", mirrored)
+    with pytest.raises(EvaluationError, match="500 of 500 conformers show another stereoisomer"):
+        short_run("C[C@H](F)Cl", 500, refine="off")
