@@ -73,6 +73,11 @@ class Energy(torch.nn.Module):
         # compiled code and its memory belong to one process: a copy makes its own
         return _from_states, (self.n_atoms, [term_state(t) for t in self.terms.values()], self.compiled)
 
+    @property
+    def is_costly(self) -> bool:
+        """Whether another program computes part of it, hundreds of times slower than formulas."""
+        return any(isinstance(term, EvaluatedTerm) for term in self.terms.values())
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file that ``load`` reads with torch alone: expressions and numbers, no code."""
         write_terms(path, self.n_atoms, self.terms.values())

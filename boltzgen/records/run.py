@@ -69,6 +69,20 @@ class RefinementSummary(Record):
     seconds: float
 
 
+class LevelStep(Record):
+    """A step from one level of theory to another: what it took, and how good the flow is after it.
+
+    Evaluations are those of the new energy; effective share and Pareto-k those of samples weighed by it.
+    """
+
+    step: str
+    seconds: float
+    evaluations: int
+    n_samples: int
+    effective_sample_size_fraction: Real
+    pareto_k: Real
+
+
 class RunFacts(Record):
     """What every run says beside its ensemble. ``wall_seconds``: of each stage, and ``total``.
 
@@ -96,12 +110,13 @@ class SampleFacts(RunFacts):
     """What a run of ``boltzgen sample`` adds to the summary of its ensemble.
 
     density: what is known of the model's (see ``Ensemble.density``). model_figures: what the model says of
-    itself, by name. model_effective_sample_size_fraction: of its samples before any refinement.
-    n_stereo_perceived: of how many samples RDKit perceived the stereo, all of which show the molecule's; the
-    others were judged by the signs of volumes alone.
+    itself, by name. model_effective_sample_size_fraction: of its samples before any refinement. level_steps:
+    of a run that started from another level of theory. n_stereo_perceived: of how many samples RDKit
+    perceived the stereo, all of which show the molecule's; the others were judged by the signs of volumes
+    alone.
     """
 
-    omitted: ClassVar[frozenset[str]] = RunFacts.omitted | {"refinement"}
+    omitted: ClassVar[frozenset[str]] = RunFacts.omitted | {"refinement", "level_steps"}
 
     kind: Literal["sample"] = "sample"
     model: str
@@ -122,6 +137,7 @@ class SampleFacts(RunFacts):
     symmetry_multiplicity: int
     model_effective_sample_size_fraction: Real
     refinement: RefinementSummary | None = None
+    level_steps: list[LevelStep] | None = None
     effective_samples_per_second: Real
     replica_exchange_effective_samples_per_second: Real
     main_conformers: list[ConformerSummary]

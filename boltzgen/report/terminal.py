@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from boltzgen.records.run import ConformerSummary, ReferenceSummary, RefinementSummary, RunSummary
+from boltzgen.records.run import ConformerSummary, LevelStep, ReferenceSummary, RefinementSummary, RunSummary
 from boltzgen.units import KJ_PER_KCAL
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ def summary_rows(summary: RunSummary | ReferenceSummary) -> list[tuple[str, str]
             rows.append(("effective samples a second", rates))
         if summary.training_stopped_because:
             rows.append(("training ended", summary.training_stopped_because))
+        rows += [(step.step, _level_text(step)) for step in summary.level_steps or ()]
         if summary.refinement is not None:
             rows.append(("refinement", _refinement_text(summary.refinement)))
         rows += [(name, f"{value:.4g}") for name, value in summary.model_figures.items()]
@@ -185,6 +186,13 @@ def _rates_text(summary: RunSummary) -> str:
         "by its replica exchange alone": summary.replica_exchange_effective_samples_per_second,
     }
     return "; ".join(f"{rate:.3g} {meaning}" for meaning, rate in rates.items() if not math.isnan(rate))
+
+
+def _level_text(step: LevelStep) -> str:
+    return (
+        f"{100 * step.effective_sample_size_fraction:.1f} % effective, Pareto-k {step.pareto_k:.2f}, after"
+        f" {step.evaluations:,} evaluations in {step.seconds:.0f} s"
+    )
 
 
 def _refinement_text(refinement: RefinementSummary) -> str:

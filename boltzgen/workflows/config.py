@@ -46,6 +46,8 @@ class SampleConfig(BaseModel):
     budget. ``effective_samples``: how many of the ``n_samples`` are to be effective, by default the share
     ``refine_share``. ``free_energy_error``: standard error of the free energy in kcal/mol that is to be
     reached. Both decide when training stops, and how many proposals are drawn; the budget is a ceiling.
+    ``start_from``: the force field that a flow is trained on first, "none", or "auto": MMFF94 where the own
+    energy is computed by a program (see ``workflows/levels.py``).
     """
 
     # Settings of models begin with "model_", which pydantic would keep for itself.
@@ -65,6 +67,7 @@ class SampleConfig(BaseModel):
     refine_share: float = Field(default=0.5, gt=0.0, lt=1.0)
     effective_samples: PositiveInt | None = None
     free_energy_error: PositiveFloat | None = Field(default=None, allow_inf_nan=False)
+    start_from: str = "auto"
     frames: FramesConfig = FramesConfig()
     model: str = "flow"
     model_settings: dict[str, Any] = Field(default_factory=dict, validate_default=True)

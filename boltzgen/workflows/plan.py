@@ -12,9 +12,11 @@ from boltzgen.problem import Problem
 from boltzgen.progress import Stopwatch
 from boltzgen.records.plan import Plan, PlannedFeature
 from boltzgen.sampling.frames import FramesConfig
+from boltzgen.systems import load_system
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.families import untrained_model
 from boltzgen.workflows.config import SampleConfig, require_room, require_sane, whole_budget
+from boltzgen.workflows.levels import level_budget, start_config, start_level
 from boltzgen.workflows.preparation import (
     FRAMES_SHARE,
     SEED_CONFORMERS,
@@ -43,7 +45,13 @@ def plan(config: SampleConfig, watch: Stopwatch | None = None) -> Plan:
     """
     require_sane(config)
     watch = watch or Stopwatch()
-    sketched = config.model_copy(update={"frames": SKETCH, "training": TrainingConfig(max_steps=TRIAL_STEPS)})
+    start = start_level(config)
+    own, cheap = None, config
+    if start is not None:
+        own = load_system(config.molecule, config.forcefield, config.solvent, config.release_constraints)
+        config = level_budget(config)
+        cheap = start_config(start, config)
+    sketched = cheap.model_copy(update={"frames": SKETCH, "training": TrainingConfig(max_steps=TRIAL_STEPS)})
     with torch.random.fork_rng(devices=[]):
         generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
         problem = prepare(sketched, generator, watch, n_seeds=SKETCH_SEEDS)
@@ -56,8 +64,8 @@ def plan(config: SampleConfig, watch: Stopwatch | None = None) -> Plan:
         molecule=molecule.smiles,
         n_atoms=molecule.n_atoms,
         degrees_of_freedom=coordinates.n_torsions + coordinates.n_stiff,
-        forcefield=problem.system.forcefield,
-        solvent=problem.system.solvent,
+        forcefield=(own or problem.system).forcefield,
+        solvent=(own or problem.system).solvent,
         n_soft_torsions=coordinates.n_torsions,
         symmetry_multiplicity=coordinates.multiplicity,
         features=[_planned(molecule, feature) for feature in describe(coordinates)],

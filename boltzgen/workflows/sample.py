@@ -10,40 +10,30 @@ from typing import Any
 import torch
 
 from boltzgen.ensemble import Ensemble
-from boltzgen.models.model import Model
 from boltzgen.molecules.stereo_check import PERCEPTION_SECONDS
-from boltzgen.objectives.walkers import Walkers
 from boltzgen.problem import Problem
-from boltzgen.progress import Report, StageProgress, Stopwatch, silent
-from boltzgen.sampling.frames import thermal_dynamics
+from boltzgen.progress import Report, Stopwatch, silent
 from boltzgen.systems import MolecularSystem, load_system
-from boltzgen.training.checkpoint import Checkpoints
-from boltzgen.training.data import TrainingData
 from boltzgen.training.families import family, untrained_model
-from boltzgen.training.held_out import held_out_measure
-from boltzgen.training.result import Progress, TrainingResult
-from boltzgen.training.trainer import train
 from boltzgen.workflows.config import (
     SampleConfig,
     require_room,
     require_sane,
     sample_config,
-    whole_budget,
 )
 from boltzgen.workflows.diagnostics import diagnose
-from boltzgen.workflows.given_reference import load_reference, reference_positions
-from boltzgen.workflows.hot_frames import HOT, hot_frames
+from boltzgen.workflows.fitting import fitted, training_data
+from boltzgen.workflows.given_reference import load_reference
+from boltzgen.workflows.levels import FRAMES_STAGE, fitted_from, level_budget, start_level
 from boltzgen.workflows.preparation import (
     prepare,
     select_device,
 )
-from boltzgen.workflows.refinement import pay_off, refined, reserve
+from boltzgen.workflows.refinement import refined
 from boltzgen.workflows.run_folder import RunFolder, held_folder
 from boltzgen.workflows.sample_facts import SampledRun, sample_facts
 from boltzgen.workflows.sampling import draw
-from boltzgen.workflows.training_data import energy_data, internal_frames
 
-LEAST_TRAINING_SHARE = 0.1
 PERCEPTION_SHARE = 0.02  # of the budget
 WRITING_SHARE = 0.05  # of the budget, at most two seconds: for diagnostics and files
 
@@ -164,23 +154,40 @@ def _sampled(config: SampleConfig, folder: RunFolder | None, watch: Stopwatch) -
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
-        problem, reference = _prepared(config, folder, generator, watch)
-        model = untrained_model(config.model, config.model_settings, problem)
-        data, trained_on = _training_data(config, problem, model, reference, generator)
-        checkpoints = None if folder is None else folder.checkpoints(model, problem, generator)
-        training = _train(config, problem, model, data, watch, checkpoints)
+        start = start_level(config)
+        if start is None:
+            run = _trained(config, folder, generator, watch)
+        else:
+            if folder is not None:
+                folder.begin()
+            config = level_budget(config)
+            run = fitted_from(start, config, generator, watch)
+        problem, model = run.problem, run.model
         spent = watch.allowance(_sampling_seconds(config, watch))
         drawn = draw(model, problem.target, problem.molecule, config.n_samples, generator, watch, spent)
-        ensemble, refinement = refined(drawn, config, problem, model, generator, watch)
+        ensemble, refinement = (
+            refined(drawn, config, problem, model, generator, watch) if start is None else (drawn, None)
+        )
         with watch.stage("diagnostics"):
             judged = diagnose(ensemble, problem, model, config.model, _perception_seconds(config))
-            figures = family(config.model).figures(model, data)
-    run = SampledRun(config, problem, model, training, trained_on, figures, reference)
     facts = sample_facts(run, drawn, ensemble, refinement, judged, watch)
     ensemble = replace(ensemble, metadata=facts.model_dump())
     if folder is not None:
         folder.write_results(ensemble, model)
     return ensemble
+
+
+def _trained(
+    config: SampleConfig, folder: RunFolder | None, generator: torch.Generator, watch: Stopwatch
+) -> SampledRun:
+    """A model trained on the molecule's own energy, or on a reference."""
+    problem, reference = _prepared(config, folder, generator, watch)
+    model = untrained_model(config.model, config.model_settings, problem)
+    data, trained_on = training_data(config, problem, model, reference, generator)
+    checkpoints = None if folder is None else folder.checkpoints(model, problem, generator)
+    training = fitted(config, problem, model, data, watch, checkpoints)
+    figures = family(config.model).figures(model, data)
+    return SampledRun(config, problem, model, training, trained_on, figures, reference)
 
 
 def _prepared(
@@ -206,79 +213,13 @@ def _reference(config: SampleConfig, system: MolecularSystem) -> Ensemble | None
     return None if config.reference is None else load_reference(config.reference, system, config.temperature)
 
 
-def _training_data(
-    config: SampleConfig,
-    problem: Problem,
-    model: Model,
-    reference: Ensemble | None,
-    generator: torch.Generator,
-) -> tuple[TrainingData, str]:
-    """What the model is trained on, and the same in words."""
-    own = internal_frames(model, problem.frames.thermal.positions)
-    if family(config.model).trained_on == "energy":
-        walkers = _walkers(config, problem, generator) if config.training.objective == "walkers" else None
-        data = replace(energy_data(problem, model, generator), walkers=walkers)
-        return data, f"the energy, after a start on {len(own.stiff)} frames of its own replica exchange"
-    hot, beside = None, ""
-    if family(config.model).hot_frames:
-        hot = internal_frames(model, hot_frames(problem, generator))
-        beside = f", and {len(hot.stiff)} at {HOT * config.temperature:g} K"
-    if reference is None:
-        data = TrainingData(problem.target, generator, own, hot)
-        return data, f"{len(own.stiff)} frames of its own short replica exchange{beside}"
-    frames = internal_frames(model, reference_positions(reference, generator))
-    data = TrainingData(problem.target, generator, frames, hot)
-    return data, f"{len(frames.stiff)} frames of {config.reference}{beside}"
-
-
-def _train(
-    config: SampleConfig,
-    problem: Problem,
-    model: Model,
-    data: TrainingData,
-    watch: Stopwatch,
-    checkpoints: Checkpoints | None,
-) -> TrainingResult:
-    settings = config.training
-    if settings.max_steps is None and settings.budget_seconds is None:
-        budget = whole_budget(config, data.target.n_atoms)
-        rest = budget - watch.elapsed - _sampling_reserve(config, budget)
-        settings = settings.model_copy(update={"budget_seconds": max(rest, LEAST_TRAINING_SHARE * budget)})
-
-    def relay(progress: Progress) -> None:
-        note = f"{progress.stage}, step {progress.step}"
-        if progress.ess_fraction is not None:
-            note += f", ESS {100 * progress.ess_fraction:.1f} %, KL {progress.reverse_kl:.2f}"
-        watch.report(StageProgress("training", progress.fraction, progress.seconds_left, note))
-
-    with watch.stage("training"):
-        stages = family(config.model).stages(model, data, settings)
-        measure = held_out_measure(model, data, family(config.model).trained_on == "energy")
-        return train(
-            model,
-            stages,
-            settings,
-            relay,
-            checkpoints,
-            reserve(config, model),
-            measure,
-            pay_off(config, problem, model, watch),
-        )
-
-
-def _walkers(config: SampleConfig, problem: Problem, generator: torch.Generator) -> Walkers:
-    """Walkers that go on from thermal frames drawn at random."""
-    frames = config.frames
-    dynamics = thermal_dynamics(problem.target, problem.masses, frames.time_step, frames.friction)
-    return Walkers(dynamics, problem.frames.thermal.positions, config.training.walkers.number, generator)
-
-
 def _sampling_seconds(config: SampleConfig, watch: Stopwatch) -> float | None:
     """Seconds that are left for drawing samples in a budget that was asked for, None where none was."""
     if config.budget_seconds is None or config.training.max_steps is not None:
         return None
     writing = min(2.0, WRITING_SHARE * config.budget_seconds)
-    return config.budget_seconds - watch.elapsed - writing
+    diagnosing = watch.seconds.get(FRAMES_STAGE, 0.0)  # costly energies of as many frames once more
+    return config.budget_seconds - watch.elapsed - writing - diagnosing
 
 
 def _perception_seconds(config: SampleConfig) -> float:
@@ -286,8 +227,3 @@ def _perception_seconds(config: SampleConfig) -> float:
     if config.budget_seconds is None:
         return PERCEPTION_SECONDS
     return min(PERCEPTION_SECONDS, PERCEPTION_SHARE * config.budget_seconds)
-
-
-def _sampling_reserve(config: SampleConfig, budget: float) -> float:
-    """Seconds kept back for sampling and writing, at 25 k samples a second."""
-    return min(2.0 + config.n_samples / 25_000, 0.3 * budget)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from boltzgen.coordinates.description import coverage_warnings
@@ -11,7 +11,7 @@ from boltzgen.ensemble import Ensemble
 from boltzgen.models.model import Model
 from boltzgen.problem import Problem
 from boltzgen.progress import Stopwatch
-from boltzgen.records.run import RefinementSummary, SampleFacts, TrainingHistory
+from boltzgen.records.run import LevelStep, RefinementSummary, SampleFacts, TrainingHistory
 from boltzgen.training.result import TrainingResult
 from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.diagnostics import Diagnosis
@@ -29,6 +29,7 @@ class SampledRun:
     """How the samples of a run came about.
 
     trained_on: what the model was trained on, in words. model_figures: what it says of itself, by name.
+    level_steps: from another level of theory, in their order.
     """
 
     config: SampleConfig
@@ -37,7 +38,8 @@ class SampledRun:
     training: TrainingResult
     trained_on: str
     model_figures: Mapping[str, float]
-    reference: Ensemble | None
+    reference: Ensemble | None = None
+    level_steps: Sequence[LevelStep] = ()
 
 
 def sample_facts(
@@ -78,6 +80,7 @@ def sample_facts(
         symmetry_multiplicity=problem.coordinates.multiplicity,
         model_effective_sample_size_fraction=drawn.effective_sample_size_fraction,
         refinement=refinement,
+        level_steps=list(run.level_steps) or None,
         effective_samples_per_second=ensemble.effective_sample_size / seconds,
         replica_exchange_effective_samples_per_second=diagnosis.replica_exchange_samples
         / watch.seconds["dynamics"],

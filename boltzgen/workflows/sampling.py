@@ -15,7 +15,7 @@ from boltzgen.progress import Spent, StageProgress, Stopwatch, untimed
 from boltzgen.sampling.importance import log_importance_weights
 
 SAMPLING_CHUNK = 4096
-SMALL_CHUNK = 256  # where memory is short
+SMALL_CHUNK = 256  # where memory is short, and where energies are costly
 
 
 def density_kind(model: Model) -> DensityKind:
@@ -42,7 +42,7 @@ def draw(
     others weigh the same.
     """
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    made, chunk = 0, SAMPLING_CHUNK
+    made, chunk = 0, SMALL_CHUNK if target.energy.is_costly else SAMPLING_CHUNK
     with watch.stage("sampling", f"{n} samples"):
         while made < n and not (made and spent() >= 1.0):
             size = min(chunk, n - made)

@@ -1,7 +1,7 @@
 """Hydration free energies in two implicit solvents, beside measured ones and GAFF in explicit water.
 
-    python scripts/benchmarks/hydration.py FILE.csv [--budget 20] [--samples 20000] [--names NAME ...] [--resume]
-        [--twice NAME ...] [--seed 0] [--json [FILE]] [--quick]
+    python scripts/benchmarks/hydration.py FILE.csv [--budget 20] [--samples 20000] [--names NAME ...]
+        [--twice NAME ...] [--resume] [--seed 0] [--json [FILE]] [--quick]
 
 FILE.csv has the columns smiles, name, experimental_kcal_mol and explicit_solvent_kcal_mol (for instance
 FreeSolv: Mobley & Guthrie, J. Comput.-Aided Mol. Des. 28 (2014) 711; Duarte Ramos Matos et al., J. Chem. Eng.
@@ -68,6 +68,14 @@ COLUMNS = (
     Column("Pareto-k", figure("worst_pareto_k", ".2f")),
     Column("seconds", figure("seconds", ".0f")),
 )
+FAILED_COLUMNS = (Column("molecule", figure("name")), Column("reason", figure("error")))
+TWICE_COLUMNS = (
+    Column("molecule", figure("name")),
+    Column("solvent", figure("solvent")),
+    Column("trained in OBC2", figure("first", "+.3f")),
+    Column("trained in vacuum", figure("second", "+.3f")),
+    Column("z", figure("z", "+.1f")),
+)
 SUMMARY_COLUMNS = (
     Column("method", figure("method")),
     Column("molecules", figure("n")),
@@ -120,7 +128,7 @@ def tables(figures: list[dict[str, Any]]) -> list[Rows]:
     """Errors, then every molecule, then the two estimates of those done twice, and what failed."""
     rows = sorted((row for row in figures if "error" not in row), key=lambda row: row["name"])
     if not rows:
-        return [table("Failed", figures, (Column("molecule", figure("name")), Column("", figure("error"))))]
+        return [table("Failed", figures, FAILED_COLUMNS)]
     worst = max(row[f"{solvent}_stderr"] for row in rows for solvent in SOLVENTS)
     over = sum(row["obc2_stderr"] > LEAST_ERROR or row["gbn2_stderr"] > LEAST_ERROR for row in rows)
     title = f"Largest standard error of sampling {worst:.3f} kcal/mol, {over} above {LEAST_ERROR} kcal/mol"
@@ -133,17 +141,9 @@ def tables(figures: list[dict[str, Any]]) -> list[Rows]:
         for row in rows if (again := row.get("again")) is not None for solvent in SOLVENTS
     ]  # fmt: skip
     if twice:
-        columns = (
-            Column("molecule", figure("name")),
-            Column("solvent", figure("solvent")),
-            Column("trained in OBC2", figure("first", "+.3f")),
-            Column("trained in vacuum", figure("second", "+.3f")),
-            Column("z", figure("z", "+.1f")),
-        )
-        found.append(table("Two flows for one molecule", twice, columns))
+        found.append(table("Two flows for one molecule", twice, TWICE_COLUMNS))
     failed = [row for row in figures if "error" in row]
-    columns = (Column("molecule", figure("name")), Column("reason", figure("error")))
-    return [*found, table("Failed", failed, columns)] if failed else found
+    return [*found, table("Failed", failed, FAILED_COLUMNS)] if failed else found
 
 
 BENCHMARK = Benchmark(
@@ -178,7 +178,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = option_parser(BENCHMARK, __doc__, "a quarter of the budget and of the samples")
     parser.add_argument("data", type=Path, metavar="FILE.csv")
     parser.add_argument("--names", nargs="+", default=[], help="only these")
-    parser.add_argument("--twice", nargs="+", default=[], metavar="NAME", help="train a second flow for these")
+    parser.add_argument("--twice", nargs="+", default=[], metavar="NAME", help="train a second flow")
     parser.add_argument("--budget", type=float, default=20.0, help="seconds for a molecule")
     parser.add_argument("--samples", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
