@@ -91,7 +91,8 @@ def _centred(y: Float[Tensor, "samples stiff"], base: StiffBase) -> Float[Tensor
     centred = y - y.mean(0)
     for block in base.blocks:
         own = y[:, block.indices]
-        basin = block.component_log_prob(own.to(block.means)).argmax(1)
+        each = [block.component_log_prob(own.to(block.means), k) for k in range(len(block.means))]
+        basin = torch.stack(each).argmax(0)
         for k in basin.unique():
             rows = torch.nonzero(basin == k).flatten()
             centred[rows[:, None], block.indices] = own[rows] - own[rows].mean(0)
