@@ -47,11 +47,10 @@ class MixtureBlock(nn.Module):
         cumulative = torch.softmax(self.log_weights.detach().double(), 0).cumsum(0).to(device)
         uniform = torch.rand(len(normal), generator=generator, dtype=torch.float64, device=device)
         chosen = torch.searchsorted(cumulative, uniform * cumulative[-1]).clamp_max(len(cumulative) - 1)
-        chosen = chosen.to(normal.device)
-        result = normal.clone()
-        for k in chosen.unique():
-            rows = chosen == k
-            result[rows] = self.means[k] + normal[rows] @ self.factors[k].T
+        chosen = chosen.to(normal.device)[:, None]
+        result = normal
+        for k, (mean, factor) in enumerate(zip(self.means, self.factors, strict=True)):
+            result = torch.where(chosen == k, mean + normal @ factor.T, result)
         return result
 
     @torch.no_grad()

@@ -8,13 +8,13 @@ and is made ever more seldom. Torsions of hot frames show the stiff part every c
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import fixed_parameters
-from boltzgen.objectives.outliers import DEFAULT_OUTLIERS, Outliers
+from boltzgen.objectives.outliers import DEFAULT_OUTLIERS, Outliers, only_where
 
 
 def conditional_reverse_kl(
@@ -24,7 +24,7 @@ def conditional_reverse_kl(
     generator: torch.Generator | None = None,
     inverse_temperature: float = 1.0,
     outliers: Outliers = DEFAULT_OUTLIERS,
-) -> tuple[Float[Tensor, ""], int]:
+) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
     """Surrogate with the path gradient of E_τ KL(q(y|τ)‖p^β(y|τ)), and how many samples were dropped.
 
     As ``reverse_kl``, at fixed ``torsions`` (the model's, on the stretched circle): only the layers that move
@@ -46,8 +46,7 @@ def conditional_reverse_kl(
         action = log_q + inverse_temperature * target.reduced_energy(x)
         kept = outliers.kept(-action.detach())
         (gradient,) = torch.autograd.grad(outliers.trained_action(action, kept).sum(), latent)
-    used = torch.nonzero(kept).flatten()
-    if not len(used):
-        return torch.full_like(log_q.sum(), torch.nan), n
-    again, _ = model.unmove_stiff(torsions[used], stiff.detach()[used])
-    return -(gradient[used] * again).sum() / len(used), n - len(used)
+    used = kept > 0
+    n_used = used.sum()  # zero: the surrogate is not a number, and the step a bad one
+    again, _ = model.unmove_stiff(torsions, only_where(used, stiff.detach()))
+    return -(only_where(used, gradient) * again).sum() / n_used, n - n_used

@@ -37,5 +37,9 @@ def log_dispersion(
 
 def usual_level(actions: Float[Tensor, " batch"], share: float = 0.97) -> Float[Tensor, ""]:
     """Mean of the lower ``share`` of the finite ``actions`` log q + βu of samples: clashes are left out."""
-    lower = actions[torch.isfinite(actions)].sort().values
-    return lower[: max(1, int(share * len(lower)))].mean()
+    finite = torch.isfinite(actions)
+    rising = torch.where(finite, actions, torch.inf).sort().values
+    n_lower = (share * finite.sum().double()).floor().clamp_min(1.0)
+    lower = torch.arange(len(rising), device=rising.device) < n_lower
+    mean = torch.where(lower, rising, 0.0).sum() / n_lower.to(rising.dtype)
+    return torch.where(finite.any(), mean, torch.nan)

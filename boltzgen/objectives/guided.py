@@ -132,7 +132,7 @@ class GuidedReverseKL(Objective):
             value = value + self.guidance.dispersion_weight * self._dispersion(beta, level)
         return Loss(value, info.log_weights, n_dropped)
 
-    def _conditional(self, beta: float) -> tuple[Tensor, int]:
+    def _conditional(self, beta: float) -> tuple[Tensor, Tensor]:
         rows = random_rows(len(self.conformers.torsions), self.n_conditional, self.generator)
         return conditional_reverse_kl(
             self.model, self.target, self.conformers.torsions[rows], self.generator, beta, self.outliers

@@ -23,12 +23,12 @@ class Loss:
     log_weights
         −u − log q of the batch's samples at the target's temperature, [batch], where the objective has them.
     n_dropped
-        Number of samples that did not take part in ``value``.
+        Number of samples that did not take part in ``value``; on a device a scalar there.
     """
 
     value: Tensor
     log_weights: Tensor | None = None
-    n_dropped: int = 0
+    n_dropped: int | Tensor = 0
 
 
 @runtime_checkable

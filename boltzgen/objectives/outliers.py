@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -46,10 +46,16 @@ class Outliers:
         would leave every step to a few clashes. Where q = p no sample lies beyond, and the gradient is zero
         as without a cut.
         """
-        bound = action.detach()[kept > 0].median() + self.log_cut
+        usual = torch.where(kept > 0, action.detach(), torch.nan).nanmedian()
+        bound = usual + self.log_cut
         finite = torch.where(kept > 0, action, torch.zeros_like(action))
         excess = (finite - bound).clamp_min(0.0)
         return finite - excess + torch.log1p(excess)
+
+
+def only_where(used: Bool[Tensor, " batch"], rows: Tensor) -> Tensor:
+    """``rows`` [batch, …] of the samples that are ``used``, and zeros for others, whatever these are."""
+    return torch.where(used.view(-1, *[1] * (rows.ndim - 1)), rows, torch.zeros_like(rows))
 
 
 DEFAULT_OUTLIERS = Outliers()

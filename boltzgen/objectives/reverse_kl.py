@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from boltzgen.energies.target import BoltzmannTarget
@@ -15,7 +15,7 @@ from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Internal, fixed_parameters
 from boltzgen.objectives.cooling import Cooling
 from boltzgen.objectives.objective import Loss, Objective
-from boltzgen.objectives.outliers import DEFAULT_OUTLIERS, Outliers
+from boltzgen.objectives.outliers import DEFAULT_OUTLIERS, Outliers, only_where
 
 if TYPE_CHECKING:
     from boltzgen.coordinates.internal import MolecularCoordinates
@@ -35,8 +35,8 @@ class ReverseKLInfo:
     kept: Tensor
 
     @property
-    def n_dropped(self) -> int:
-        return int((~self.kept).sum())
+    def n_dropped(self) -> Int[Tensor, ""]:
+        return (~self.kept).sum()
 
     @property
     def log_weights(self) -> Tensor:
@@ -85,19 +85,20 @@ def reverse_kl(
         trained = outliers.trained_action(action, kept)
         gradients = torch.autograd.grad(trained.sum(), latent, allow_unused=True, materialize_grads=True)
 
-    used = torch.nonzero(kept).flatten()
+    used = kept > 0
     internal = Internal(internal.torsions.detach(), internal.stiff.detach())
-    info = ReverseKLInfo(x.detach(), u.detach(), log_q.detach(), internal, kept > 0)
-    if not len(used):
-        return torch.full_like(log_q.sum(), torch.nan), info  # nothing to learn from: a bad step
-    frozen = Internal(internal.torsions[used], internal.stiff[used])
+    info = ReverseKLInfo(x.detach(), u.detach(), log_q.detach(), internal, used)
+    n_used = used.sum()  # zero: the surrogate is not a number, and the step a bad one
+    frozen = Internal(*(only_where(used, part) for part in internal))
     again, _ = model.inverse(frozen)
-    products = [(gradient[used] * value).sum() for gradient, value in zip(gradients, again, strict=True)]
-    surrogate = -torch.stack(products).sum() / len(used)
+    products = [
+        (only_where(used, gradient) * value).sum() for gradient, value in zip(gradients, again, strict=True)
+    ]
+    surrogate = -torch.stack(products).sum() / n_used
     if model.coordinates.base.multimodal_indices.numel():
-        advantage = (trained[used] - trained[used].mean()).detach()
-        score = model.latent_log_prob(Internal(*(part.detach()[used] for part in latent)))
-        surrogate = surrogate + (advantage * score).mean()
+        advantage = only_where(used, (trained - trained.sum() / n_used).detach())  # the others' are zero
+        score = model.latent_log_prob(Internal(*(part.detach() for part in latent)))
+        surrogate = surrogate + (advantage * score).sum() / n_used
     return surrogate, info
 
 

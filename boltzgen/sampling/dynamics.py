@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boltzgen import accelerators
 from boltzgen.errors import EvaluationError, InputError
 from boltzgen.units import thermal_energy
 
@@ -71,6 +72,9 @@ class Langevin:
         group (replica exchange: of its own temperature). By default all walkers are one group.
     energy_bound: kT per atom above the median of all walkers at which one counts as blown up.
     recentre: move frames to the origin (float32 loses digits far from it); switch off in an external field.
+    look_every: steps of ``run`` between looks for walkers that blew up, at most until the next frame; by
+        default 1 on the CPU, and only at frames on a device that the host would have to wait for. A walker
+        that was bad at any step since the last look is replaced.
     """
 
     target: ForceTarget
@@ -81,6 +85,7 @@ class Langevin:
     walker_groups: Tensor | None = None
     energy_bound: float = 50.0
     recentre: bool = True
+    look_every: int | None = None
 
     def __post_init__(self) -> None:
         if not self.time_step > 0:
@@ -113,12 +118,18 @@ class Langevin:
         x = positions.permute(2, 1, 0).contiguous()
         energy, gradient = self.energy_and_gradient(x)
         state = LangevinState(x, self._thermal_velocities(x, generator), energy, gradient)
-        return self._replace_failed(state, generator)[0]
+        return self._replace(state, self._failed(state), generator)[0]
 
     def step(
         self, state: LangevinState, generator: torch.Generator | None = None
     ) -> tuple[LangevinState, LangevinInfo]:
         """One step: kick, half a drift, friction and noise, half a drift; one evaluation a walker."""
+        stepped = self._advance(state, generator)
+        stepped, replaced = self._replace(stepped, self._failed(stepped), generator)
+        return stepped, LangevinInfo(replaced)
+
+    def _advance(self, state: LangevinState, generator: torch.Generator | None) -> LangevinState:
+        """A step that leaves walkers as they come."""
         decay = math.exp(-self.friction * self.time_step)
         kick = (-self.time_step / self.masses).to(state.positions)[:, None]
         velocities = torch.addcmul(state.velocities, kick, state.gradient)
@@ -127,9 +138,7 @@ class Langevin:
         velocities.mul_(decay).add_(noise, alpha=math.sqrt(1.0 - decay**2))
         positions.add_(velocities, alpha=0.5 * self.time_step)
         energy, gradient = self.energy_and_gradient(positions)
-        stepped = LangevinState(positions, velocities, energy, gradient)
-        stepped, replaced = self._replace_failed(stepped, generator)
-        return stepped, LangevinInfo(replaced)
+        return LangevinState(positions, velocities, energy, gradient)
 
     def run(
         self,
@@ -144,10 +153,17 @@ class Langevin:
             raise InputError(
                 f"A run of {n_steps} steps, a frame every {frame_every}: give at least one of each."
             )
+        look_every = self.look_every or (
+            frame_every if accelerators.costs_a_wait(state.positions.device) else 1
+        )
         frames, energies, replaced = [], [], 0
+        failed = torch.zeros_like(state.energy, dtype=torch.bool)
         for index in range(1, n_steps + 1):
-            state, info = self.step(state, generator)
-            replaced += info.replaced
+            state = self._advance(state, generator)
+            failed = failed | self._failed(state)
+            if index % look_every == 0 or index % frame_every == 0 or index == n_steps:
+                state, n_failed = self._replace(state, failed, generator)
+                failed, replaced = torch.zeros_like(failed), replaced + n_failed
             if index % frame_every == 0:
                 if self.recentre:
                     centre = state.positions.mean(dim=1, keepdim=True)
@@ -170,14 +186,17 @@ class Langevin:
         kT = self.kT.to(x) if isinstance(self.kT, Tensor) else self.kT
         return noise * (inverse_masses * kT).sqrt()
 
-    def _replace_failed(
-        self, state: LangevinState, generator: torch.Generator | None
-    ) -> tuple[LangevinState, int]:
-        """Walkers with a non-finite or absurd energy become copies of healthy ones with fresh velocities."""
+    def _failed(self, state: LangevinState) -> Tensor:
+        """Which walkers have a non-finite or absurd energy: bool [batch]."""
         kT = self.kT.to(state.energy) if isinstance(self.kT, Tensor) else self.kT
         excess = state.energy - state.energy.nanmedian()
         failed = ~(excess < self.energy_bound * self.masses.shape[0] * kT)
-        failed |= ~torch.isfinite(state.gradient.sum(dim=(0, 1)))
+        return failed | ~torch.isfinite(state.gradient.sum(dim=(0, 1)))
+
+    def _replace(
+        self, state: LangevinState, failed: Tensor, generator: torch.Generator | None
+    ) -> tuple[LangevinState, int]:
+        """Walkers that ``failed`` become copies of healthy ones with fresh velocities."""
         n_failed = int(failed.sum())
         if n_failed == 0:
             return state, 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -108,7 +109,7 @@ class ReplicaExchange:
         """Walkers from ``starts`` (nm), used in turn along and across the ladders."""
         n = self.n_ladders * self.n_rungs
         walkers = starts[torch.arange(n, device=starts.device) % len(starts)]
-        dynamics = self._moves(walkers.device).init(walkers, generator)
+        dynamics = self._moves.init(walkers, generator)
         replica = torch.arange(self.n_rungs, device=walkers.device).repeat(self.n_ladders, 1)
         trips = torch.zeros(self.n_ladders, dtype=torch.long, device=walkers.device)
         return ReplicaState(dynamics, 0, replica, torch.zeros_like(replica), trips)
@@ -117,11 +118,10 @@ class ReplicaExchange:
         self, state: ReplicaState, generator: torch.Generator | None = None
     ) -> tuple[ReplicaState, ReplicaInfo]:
         """``steps_per_swap`` steps of every walker, then turns and one round of exchanges."""
-        moves = self._moves(state.replica.device)
-        dynamics, trajectory = moves.run(state.dynamics, self.steps_per_swap, generator)
+        dynamics, trajectory = self._moves.run(state.dynamics, self.steps_per_swap, generator)
         if self.turns is not None:
             for _ in range(self.turns_per_swap):
-                dynamics, _ = self.turns.attempt(moves, dynamics, generator)
+                dynamics, _ = self.turns.attempt(self._moves, dynamics, generator)
         state, tried, accepted = self._swap(replace(state, dynamics=dynamics), generator)
         return state, ReplicaInfo(tried, accepted, trajectory.replaced)
 
@@ -152,16 +152,22 @@ class ReplicaExchange:
             torch.stack(frames), torch.stack(energies), acceptance, trips, replaced
         )
 
-    def _moves(self, device: torch.device) -> Langevin:
-        rungs = torch.arange(self.n_rungs, device=device).repeat(self.n_ladders)
-        return replace(self.kernel, temperature=self.temperatures.to(device)[rungs], walker_groups=rungs)
+    @cached_property
+    def _temperatures(self) -> Tensor:
+        """The temperatures where the walkers are."""
+        return self.temperatures.to(self.kernel.masses.device)
+
+    @cached_property
+    def _moves(self) -> Langevin:
+        rungs = torch.arange(self.n_rungs, device=self._temperatures.device).repeat(self.n_ladders)
+        return replace(self.kernel, temperature=self._temperatures[rungs], walker_groups=rungs)
 
     def _swap(
         self, state: ReplicaState, generator: torch.Generator | None
     ) -> tuple[ReplicaState, Tensor, Tensor]:
         """Exchange configurations between every second pair of neighbours; velocities are scaled to match."""
         device, rungs = state.replica.device, self.n_rungs
-        temperatures = self.temperatures.to(device)
+        temperatures = self._temperatures
         lower = torch.arange(state.parity, rungs - 1, 2, device=device)
         beta = 1.0 / (thermal_energy(1.0) * temperatures)
         energy = state.dynamics.energy.view(self.n_ladders, rungs).double()
@@ -186,9 +192,9 @@ class ReplicaExchange:
         trips += last_end.gather(1, cold)[:, 0]
         last_end.scatter_(1, cold, 0)
         last_end.scatter_(1, replica[:, -1:], 1)
-        tried = torch.zeros(rungs - 1, dtype=torch.long, device=device)
-        accepted = tried.clone()
-        tried[lower], accepted[lower] = self.n_ladders, accept.sum(dim=0)
+        none = torch.zeros(rungs - 1, dtype=torch.long, device=device)
+        tried = none.index_fill(0, lower, self.n_ladders)
+        accepted = none.index_copy(0, lower, accept.sum(dim=0))
         return ReplicaState(dynamics, 1 - state.parity, replica, last_end, trips), tried, accepted
 
 

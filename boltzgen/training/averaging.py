@@ -18,12 +18,21 @@ class WeightAverage:
         self.averages: dict[str, Tensor] = {name: p.detach().clone() for name, p in model.named_parameters()}
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Take the parameters of ``model`` in, as those of one more step."""
+    def update(self, model: nn.Module, sound: Tensor | None = None) -> None:
+        """Take the parameters of ``model`` in, as those of one more step.
+
+        ``sound`` is a scalar on a device: where it is not true there, the averages stay as they are.
+        """
         self.steps += 1
         rate = 1.0 / (1.0 + self.share * self.steps)
         names, current = zip(*model.named_parameters(), strict=True)
-        torch._foreach_lerp_([self.averages[name] for name in names], list(current), rate)
+        averages = [self.averages[name] for name in names]
+        if sound is None:
+            torch._foreach_lerp_(averages, list(current), rate)
+        else:
+            changes = torch._foreach_sub(current, averages)
+            torch._foreach_mul_(changes, rate * sound)
+            torch._foreach_add_(averages, changes)
 
     @torch.no_grad()
     def copy_to(self, model: nn.Module) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from boltzgen import accelerators
 from boltzgen.errors import EvaluationError
 from boltzgen.interruption import DeferredSignals, InterruptedRunError
 from boltzgen.objectives.objective import Loss
@@ -18,6 +19,7 @@ from boltzgen.training.executors.choice import executor_for
 from boltzgen.training.executors.executor import Executor
 from boltzgen.training.guard import LOOK_EVERY, Guard, Measure
 from boltzgen.training.learning_rate import learning_rate_factor, parameter_groups
+from boltzgen.training.outcomes import Outcomes
 from boltzgen.training.payoff import PayOff
 from boltzgen.training.plateau import Plateau, window_summary
 from boltzgen.training.result import Progress, TrainingResult
@@ -102,6 +104,7 @@ class _Training:
         self.clock = Clock(config)
         self.guard = Guard(model, measure)
         self.signals = DeferredSignals()
+        self.outcomes = Outcomes()
         self.index = 0
 
     def run(self) -> None:
@@ -163,6 +166,7 @@ class _Training:
                 self._look(stage, progress, used, end - start, float(loss.value))
             if self._has_diverged(stage):
                 self._go_back(stage)
+        self._count_unseen()
         self.average.copy_to(self.model)
         self.guard.settle()
 
@@ -194,25 +198,45 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = group["factor"] * stage.learning_rate * factor * self.guard.learning_rate_factor
         loss = executor.loss_and_gradient(self.result.steps, progress)
+        self.result.steps += 1
+        if accelerators.costs_a_wait(loss.value.device):
+            self._follow_unseen(loss)
+            return loss
         sound = bool(torch.isfinite(loss.value))
         if sound:
             norm = nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_norm)
             sound = bool(torch.isfinite(norm))
-        self.result.steps += 1
-        self.result.n_dropped += loss.n_dropped
         if sound:
             self.optimizer.step()
             self.average.update(self.model)
-            self.bad_in_a_row = 0
-        else:
-            self.result.n_bad_steps += 1
-            self.bad_in_a_row += 1
+        self._count(sound, int(loss.n_dropped))
         return loss
+
+    def _follow_unseen(self, loss: Loss) -> None:
+        """Follow the gradient where the device finds it sound; the host learns of that every few steps."""
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_norm)
+        sound = torch.isfinite(loss.value) & torch.isfinite(norm)
+        # what torch's fused optimisers heed: as in mixed precision, such a step changes nothing
+        self.optimizer.found_inf = (~sound).to(torch.float32)  # type: ignore[attr-defined]
+        self.optimizer.step()
+        self.average.update(self.model, sound)
+        self.outcomes.add(sound, loss.n_dropped)
+        if self.result.steps % WINDOW_BATCHES == 0:
+            self._count_unseen()
+
+    def _count_unseen(self) -> None:
+        for sound, n_dropped in self.outcomes.read():
+            self._count(sound, n_dropped)
+
+    def _count(self, sound: bool, n_dropped: int) -> None:
+        self.result.n_dropped += n_dropped
+        self.result.n_bad_steps += not sound
+        self.bad_in_a_row = 0 if sound else self.bad_in_a_row + 1
 
     def _has_diverged(self, stage: Stage) -> bool:
         """Whether it is time to go back: too many bad steps, or a model that is worse than it may be."""
         steps = self.result.steps
-        if self.bad_in_a_row == MAX_BAD_STEPS:
+        if self.bad_in_a_row >= MAX_BAD_STEPS:
             if self.result.n_bad_steps == steps:
                 raise EvaluationError(
                     f"training diverged: {MAX_BAD_STEPS} gradients in a row were not finite in stage"
@@ -251,6 +275,7 @@ class _Training:
         )
 
     def _state(self, finished: bool = False) -> dict[str, Any]:
+        self._count_unseen()
         return {
             "finished": finished,
             "stage": self.index,

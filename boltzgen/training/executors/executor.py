@@ -10,6 +10,7 @@ from typing import Self
 import torch
 from torch import nn
 
+from boltzgen import accelerators
 from boltzgen.objectives.objective import Loss, Objective
 
 
@@ -59,11 +60,15 @@ class Executor(ABC):
 def batch_gradient(
     objective: Objective, parameters: Sequence[nn.Parameter], progress: float, n: int = 1
 ) -> Loss:
-    """The loss of one of ``n`` batches; where it is finite ``parameters`` have an n-th of its gradient."""
+    """The loss of one of ``n`` batches; where it is finite ``parameters`` have an n-th of its gradient.
+
+    On a device that the host would have to wait for, a loss that is not finite leaves gradients that are not.
+    """
     loss = objective.loss(progress)
     for parameter in parameters:
         parameter.grad = None
-    if torch.isfinite(loss.value):
+    unseen = accelerators.costs_a_wait(loss.value.device)
+    if unseen or torch.isfinite(loss.value):
         (loss.value / n).backward()
     weights = None if loss.log_weights is None else loss.log_weights.detach()
-    return Loss(loss.value.detach(), weights, loss.n_dropped)
+    return Loss(loss.value.detach(), weights, loss.n_dropped if unseen else int(loss.n_dropped))

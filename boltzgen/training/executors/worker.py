@@ -90,7 +90,7 @@ def _batch(
     return Batch(
         value=float(loss.value),
         log_weights=None if loss.log_weights is None else loss.log_weights.numpy(),
-        n_dropped=loss.n_dropped,
+        n_dropped=int(loss.n_dropped),
         evaluations=0 if target is None else target.counter.count - before,
         has_gradient=[p.grad is not None for p in parameters],
     )
