@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boltzgen.accelerators import chunk_size
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.model import Internal
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from boltzgen.coordinates.base import StiffBase
 
 LEAST_SURPRISE, SURPRISE_PER_COORDINATE = 20.0, 1.0  # nats
-CHUNK = 4096
+CHUNK = 4096  # on the CPU
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def covered(base: StiffBase, stiff: Float[Tensor, "frames stiff"]) -> Tensor:
     """
     if not len(stiff):
         return torch.zeros(0, dtype=torch.bool, device=stiff.device)
-    surprise = torch.cat([-base.log_prob(part) for part in stiff.split(CHUNK)])
+    surprise = torch.cat([-base.log_prob(part) for part in stiff.split(chunk_size(stiff.device, CHUNK))])
     usual = surprise.sort().values[len(surprise) // 20]
     return surprise <= usual + LEAST_SURPRISE + SURPRISE_PER_COORDINATE * stiff.shape[1]
 

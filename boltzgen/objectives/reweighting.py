@@ -16,12 +16,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from boltzgen.accelerators import chunk_size
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.latent import EnergyTarget
 from boltzgen.models.model import Internal
 from boltzgen.sampling.importance import effective_sample_size, log_importance_weights, systematic_resample
 
-CHUNK = 4096
+CHUNK = 4096  # on the CPU
 BISECTIONS = 30
 
 
@@ -44,8 +45,9 @@ def model_samples(
 ) -> ModelSamples:
     """``n`` samples of the model, in chunks."""
     torsions, stiff, energies, log_prob = [], [], [], []
-    for first in range(0, n, CHUNK):
-        internal, x, log_q = model.decode(model.sample_latent(min(CHUNK, n - first), generator))
+    chunk = chunk_size(model.coordinates.base.device, CHUNK)
+    for first in range(0, n, chunk):
+        internal, x, log_q = model.decode(model.sample_latent(min(chunk, n - first), generator))
         torsions.append(internal.torsions)
         stiff.append(internal.stiff)
         energies.append(target.reduced_energy(x))

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boltzgen.accelerators import chunk_size
 from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.models.flow import FlowModel
 from boltzgen.models.latent import EnergyTarget, LatentDensities
@@ -35,7 +36,7 @@ from boltzgen.sampling.importance import (
 )
 from boltzgen.sampling.thinning import thin
 
-CHUNK = 4096
+CHUNK = 4096  # on the CPU
 MODEL_PILOT, ANNEALING_PILOT, LEAST_PILOT, PLAN_PARTICLES = 8192, 2048, 512, 256
 GRADIENT_COST = 3.0  # of both densities with gradients, in plain samples, until it is measured
 STAGE_LOSSES = (0.5, 0.2, 0.08)  # schedules tried, coarse to fine
@@ -224,8 +225,9 @@ def _thinned(
             or float((2.0 * log_sum - log_squares).exp()) < least_effective
         )
 
+    chunk = chunk_size(z.device, CHUNK)
     while proposed < n or (monotonic() < end and falls_short()):
-        size = min(CHUNK, planned - proposed) if proposed < planned else CHUNK
+        size = min(chunk, planned - proposed) if proposed < planned else chunk
         more, more_weights = particles.draw(size, generator)
         every.append(more_weights)
         log_sum = torch.logaddexp(log_sum, more_weights.logsumexp(0))
@@ -243,7 +245,7 @@ def _decoded(densities: LatentDensities, z: Tensor, generator: torch.Generator) 
     """Positions, labelled at random, and reduced energies, +inf where p̃ is zero."""
     parts = []
     coordinates = densities.model.coordinates
-    for chunk in z.split(CHUNK):
+    for chunk in z.split(chunk_size(z.device, CHUNK)):
         _, x, _ = densities.model.decode(densities.latent(chunk))
         u = densities.target.reduced_energy(x)
         densities.evaluations += len(chunk)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boltzgen.accelerators import chunk_size
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.ensemble import DensityKind, Ensemble
 from boltzgen.memory import is_shortage
@@ -14,7 +15,7 @@ from boltzgen.molecules.molecule import Molecule
 from boltzgen.progress import Spent, StageProgress, Stopwatch, untimed
 from boltzgen.sampling.importance import log_importance_weights
 
-SAMPLING_CHUNK = 4096
+SAMPLING_CHUNK = 4096  # on the CPU
 SMALL_CHUNK = 256  # where memory is short, and where energies are costly
 
 
@@ -42,7 +43,9 @@ def draw(
     others weigh the same.
     """
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    made, chunk = 0, SMALL_CHUNK if target.energy.is_costly else SAMPLING_CHUNK
+    made, chunk = 0, chunk_size(generator.device, SAMPLING_CHUNK)
+    if target.energy.is_costly:
+        chunk = SMALL_CHUNK
     with watch.stage("sampling", f"{n} samples"):
         while made < n and not (made and spent() >= 1.0):
             size = min(chunk, n - made)
@@ -76,8 +79,9 @@ def draw_log_weights(
 ) -> Float[Tensor, " n"]:
     """Log weights of ``n`` fresh samples of a model with a density, as ``draw`` weighs them."""
     parts = []
-    for first in range(0, n, SAMPLING_CHUNK):
-        _, u, log_prob = _chunk(model, target, min(SAMPLING_CHUNK, n - first), generator)
+    size = chunk_size(generator.device, SAMPLING_CHUNK)
+    for first in range(0, n, size):
+        _, u, log_prob = _chunk(model, target, min(size, n - first), generator)
         parts.append(log_importance_weights(u, log_prob))
     return torch.cat(parts)
 
