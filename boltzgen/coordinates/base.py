@@ -92,11 +92,6 @@ class StiffBase(nn.Module):
         self.register_buffer("unimodal_indices", torch.tensor(rest, dtype=torch.long), persistent=False)
         self.register_buffer("_like", torch.zeros((), dtype=torch.float64), persistent=False)
 
-    @property
-    def device(self) -> torch.device:
-        """Where samples are made."""
-        return self._like.device
-
     def sample(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "n stiff"]:
         """``n`` samples in the base's dtype, on its device."""
         device = generator.device if generator is not None else self._like.device

@@ -45,7 +45,7 @@ def model_samples(
 ) -> ModelSamples:
     """``n`` samples of the model, in chunks."""
     torsions, stiff, energies, log_prob = [], [], [], []
-    chunk = chunk_size(model.coordinates.base.device, CHUNK)
+    chunk = chunk_size(next(model.parameters()).device, CHUNK)
     for first in range(0, n, chunk):
         internal, x, log_q = model.decode(model.sample_latent(min(chunk, n - first), generator))
         torsions.append(internal.torsions)
