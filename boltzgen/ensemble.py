@@ -7,7 +7,7 @@ this is what a person takes away; reading and writing folders is in ``ensemble_f
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
@@ -193,6 +193,60 @@ class Ensemble(WeightedSamples):
             log_weights=np.zeros(len(indices)),
             reduced_energies=self.reduced_energies[indices],
             log_prob=None if self.log_prob is None else self.log_prob[indices],
+        )
+
+    def reweight(
+        self,
+        energies: Float[np.ndarray, " some"],
+        samples: Sequence[int] | np.ndarray | None = None,
+    ) -> Ensemble:
+        """The ensemble of another energy, from that energy at the samples.
+
+        Parameters
+        ----------
+        energies
+            kJ/mol, in the order of the samples. One that is not finite takes its sample's weight away.
+        samples
+            Indices of the samples that the energies are of, by default all. They must have been chosen
+            whatever their weights are: the first thousand, or every tenth.
+
+        Returns
+        -------
+        Ensemble
+            With new weights, effective size, Pareto-k and, where the samples have one, free energy. Facts of
+            the run that made the samples are left behind.
+
+        Raises
+        ------
+        InputError
+            For energies or indices that do not belong to the samples, and for samples that are not weighted.
+        NotConvergedError
+            Where no energy is finite.
+        """
+        rows = np.arange(len(self)) if samples is None else np.asarray(samples, dtype=np.int64)
+        if np.shape(energies) != rows.shape:
+            raise InputError(f"{np.size(energies)} energies for {len(rows)} samples; give one each.")
+        if len(np.unique(rows)) != len(rows) or not np.isin(rows, np.arange(len(self))).all():
+            raise InputError(f"Give each sample once, by its index from 0 to {len(self) - 1}.")
+        if math.isnan(self.effective_sample_size):
+            raise InputError("Samples of a model without a density are not weighted, and stay so.")
+        u = np.asarray(energies, dtype=np.float64) / self.kT
+        with np.errstate(invalid="ignore"):
+            log_weights = self.log_weights[rows] + self.reduced_energies[rows] - u
+        log_weights[~np.isfinite(log_weights)] = -np.inf
+        _require_finite_weights(self.molecule, torch.from_numpy(log_weights))
+        statistics = self.statistics.reweighted(
+            *map(torch.from_numpy, (self.log_weights[rows], log_weights, self.log_weights))
+        )
+        marks = {key: value for key, value in self.metadata.items() if key == EQUIVALENCE_MARKS}
+        return replace(
+            self,
+            positions=self.positions[rows],
+            log_weights=log_weights,
+            reduced_energies=np.where(np.isfinite(u), u, np.inf),
+            statistics=statistics,
+            metadata=marks,
+            log_prob=None if self.log_prob is None else self.log_prob[rows],
         )
 
     def relabelled(self, seed: int = 0) -> Ensemble:

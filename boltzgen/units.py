@@ -16,6 +16,8 @@ HARTREE = 4.3597447222071e-18 * AVOGADRO * 1e-3  # kJ/mol, CODATA 2018
 ELECTRONVOLT = ELEMENTARY_CHARGE * AVOGADRO * 1e-3  # kJ/mol
 BOHR = 0.0529177210903  # nm, CODATA 2018
 
+DEBYE = 1e-21 / 299_792_458 / ELEMENTARY_CHARGE * 1e9  # e nm; 1 D is 1e-21 C m²/s over the speed of light
+
 KJ_PER_KCAL = 4.184  # exact, thermochemical calorie
 NM_PER_ANGSTROM = 0.1
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -24,12 +25,16 @@ from boltzgen.sampling.importance import (
 )
 from boltzgen.units import thermal_energy
 
+Values = Float[np.ndarray, " samples"]
+
 
 class WeightedSamples(ABC):
     """What follows from log weights, energies and the statistics of the weights alone.
 
     Attributes
     ----------
+    positions
+        nm: what the samples are.
     log_weights
         Unnormalised, float64: what every average and free energy is made of.
     reduced_energies
@@ -40,6 +45,7 @@ class WeightedSamples(ABC):
         What the weights of the original samples say.
     """
 
+    positions: Float[np.ndarray, "samples atoms 3"]
     log_weights: Float[np.ndarray, " samples"]
     reduced_energies: Float[np.ndarray, " samples"]
     temperature: float
@@ -110,8 +116,30 @@ class WeightedSamples(ABC):
     def free_energy_stderr_kT(self) -> float:
         return self.log_z.stderr
 
-    def mean(self, values: Float[np.ndarray, " samples"]) -> Estimate:
-        """Boltzmann average of one value a sample, with its standard error."""
+    def mean(self, values: Values | Callable[[Float[np.ndarray, "samples atoms 3"]], Values]) -> Estimate:
+        """Boltzmann average with its standard error.
+
+        Parameters
+        ----------
+        values
+            One value a sample, or a function that gives them from positions in nm (see
+            ``boltzgen.observables``).
+
+        Returns
+        -------
+        Estimate
+            The error counts the samples for as many as they are worth: weights that differ, and frames of
+            dynamics that resemble each other, are worth less than their number.
+
+        Raises
+        ------
+        InputError
+            For values of another shape than [samples].
+        """
+        if callable(values):
+            values = values(self.positions)
+        if np.shape(values) != (len(self),):
+            raise InputError(f"Values of shape {np.shape(values)} for {len(self)} samples; give one each.")
         log_weights = torch.from_numpy(self.log_weights)
         estimate = weighted_mean(torch.as_tensor(np.asarray(values, dtype=np.float64)), log_weights)
         if math.isnan(self.effective_sample_size):

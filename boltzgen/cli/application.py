@@ -11,6 +11,7 @@ from boltzgen.cli.compare import compare
 from boltzgen.cli.energy import energy
 from boltzgen.cli.exits import EXIT_BAD_INPUT, EXIT_FAULT, EXIT_NOT_CONVERGED, TOO_LITTLE_MEMORY, end
 from boltzgen.cli.reference import reference
+from boltzgen.cli.reweight import reweight
 from boltzgen.cli.sample import sample
 from boltzgen.cli.systems import systems
 from boltzgen.cli.train import train
@@ -25,6 +26,7 @@ COMMANDS = (
     energy,
     reference,
     compare,
+    reweight,
     systems,
 )
 

@@ -147,6 +147,39 @@ class WeightStatistics:
     pareto_k: float
     log_z: Estimate | None
 
+    def reweighted(self, old: Tensor, new: Tensor, every: Tensor) -> WeightStatistics:
+        """The statistics of the same samples, or some of them, with log weights ``new`` in place of ``old``.
+
+        Parameters
+        ----------
+        old, new
+            Log weights [samples] before and after, of samples that were chosen whatever their weights are.
+        every
+            Those before, of all samples that these statistics are of.
+
+        Returns
+        -------
+        WeightStatistics
+            Samples that resemble each other stay worth as much less than their number. ln Z is that of the
+            new weights where the old ones gave the old ln Z, and else the old one and the weights' ratio.
+        """
+        independence = min(1.0, self.effective_sample_size / effective_sample_size(every))
+        log_z = self.log_z
+        if log_z is not None and abs(log_mean_weight(every).value - log_z.value) < 1e-6:
+            log_z = log_mean_weight(new)
+        elif log_z is not None:
+            influence = normalized_weights(new) - normalized_weights(old)
+            error = math.hypot(log_z.stderr, float(influence.square().sum().sqrt()))
+            ratio = float(torch.logsumexp(_checked(new), 0) - torch.logsumexp(_checked(old), 0))
+            log_z = Estimate(log_z.value + ratio, error)
+        return WeightStatistics(
+            new.numel(),
+            independence * effective_sample_size(new),
+            independence * clipped_effective_sample_size(new),
+            pareto_k(new),
+            log_z,
+        )
+
     @classmethod
     def of(cls, log_weights: Tensor) -> WeightStatistics:
         """Of the log weights [samples] of independent samples."""
