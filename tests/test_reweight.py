@@ -99,7 +99,8 @@ def test_what_does_not_belong_together_is_refused():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "water"
-    boltzgen.sample("O", n=1000, max_steps=5, out=folder, frames={"ladders": 4, "picoseconds": 1.0, "walkers": 16})
+    frames = {"ladders": 4, "picoseconds": 1.0, "walkers": 16}
+    boltzgen.sample("O", n=1000, max_steps=5, out=folder, frames=frames)
     return folder
 
 

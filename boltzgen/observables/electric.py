@@ -24,7 +24,8 @@ def dipole_moment(charges: Float[np.ndarray, " atoms"]) -> Observable:
     InputError
         For charges of an ion, whose dipole depends on where the origin is.
 
-    >>> float(dipole_moment(np.array([0.5, -0.5]))(np.array([[[0.0, 0.0, 0.0], [0.0, 0.0, 0.1]]]))[0].round(3))
+    >>> x = np.array([[[0.0, 0.0, 0.0], [0.0, 0.0, 0.1]]])
+    >>> float(dipole_moment(np.array([0.5, -0.5]))(x)[0].round(3))
     2.402
     """
     q = np.asarray(charges, dtype=np.float64)

@@ -10,7 +10,7 @@ from boltzgen.molecules.molecule import Molecule
 from boltzgen.observables.geometry import Observable, Positions
 
 WATER_RADIUS = 0.14  # nm
-POINTS = 480  # on the sphere of each atom
+POINTS = 960  # on the sphere of each atom
 
 
 def surface_area(molecule: Molecule, probe_radius: float = WATER_RADIUS) -> Observable:
