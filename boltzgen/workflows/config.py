@@ -98,6 +98,11 @@ def whole_budget(config: SampleConfig, n_atoms: int) -> float:
     return config.budget_seconds or default_budget(n_atoms)
 
 
+def ends_by_time(config: SampleConfig) -> bool:
+    """Whether training ends by time: with a number of steps a run is to come out the same each time."""
+    return config.training.max_steps is None
+
+
 def wanted_share(config: SampleConfig) -> float:
     """Share of the samples that is to be effective."""
     if config.effective_samples is None:

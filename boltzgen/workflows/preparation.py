@@ -37,7 +37,7 @@ from boltzgen.sampling.frames import (
 from boltzgen.sampling.tempering import temperature_ladder
 from boltzgen.sampling.turns import BondTurns
 from boltzgen.systems import MolecularSystem, load_system
-from boltzgen.workflows.config import SampleConfig, whole_budget
+from boltzgen.workflows.config import SampleConfig, ends_by_time, whole_budget
 from boltzgen.workflows.conformer_frames import frames_of_every_conformer
 
 SEED_CONFORMERS = 64
@@ -123,7 +123,7 @@ def affordable_frames(
     change a run. With a fixed number of training steps the frames are as they are.
     """
     frames = config.frames
-    if config.training.max_steps is not None:
+    if not ends_by_time(config):
         return frames
     if seconds is None:
         seconds = FRAMES_SHARE * whole_budget(config, target.n_atoms)
@@ -206,7 +206,7 @@ def prepare(
             config.molecule, config.forcefield, config.solvent, config.release_constraints
         )
         molecule = system.molecule
-        budget = None if config.training.max_steps is not None else whole_budget(config, molecule.n_atoms)
+        budget = whole_budget(config, molecule.n_atoms) if ends_by_time(config) else None
         seconds = None if budget is None else SEEDS_SHARE * budget
         starts = starting_positions(molecule, config.seed, n_seeds, seconds, watch.warn).to(device)
     with watch.stage("energy"):

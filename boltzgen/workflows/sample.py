@@ -14,9 +14,11 @@ from boltzgen.molecules.stereo_check import PERCEPTION_SECONDS
 from boltzgen.problem import Problem
 from boltzgen.progress import Report, Stopwatch, silent
 from boltzgen.systems import MolecularSystem, load_system
+from boltzgen.threads import paying_threads
 from boltzgen.training.families import family, untrained_model
 from boltzgen.workflows.config import (
     SampleConfig,
+    ends_by_time,
     require_room,
     require_sane,
     sample_config,
@@ -163,13 +165,14 @@ def _sampled(config: SampleConfig, folder: RunFolder | None, watch: Stopwatch) -
             config = level_budget(config)
             run = fitted_from(start, config, generator, watch)
         problem, model = run.problem, run.model
-        spent = watch.allowance(_sampling_seconds(config, watch))
-        drawn = draw(model, problem.target, problem.molecule, config.n_samples, generator, watch, spent)
-        ensemble, refinement = (
-            refined(drawn, config, problem, model, generator, watch) if start is None else (drawn, None)
-        )
-        with watch.stage("diagnostics"):
-            judged = diagnose(ensemble, problem, model, config.model, _perception_seconds(config))
+        with paying_threads(ends_by_time(config)):
+            spent = watch.allowance(_sampling_seconds(config, watch))
+            drawn = draw(model, problem.target, problem.molecule, config.n_samples, generator, watch, spent)
+            ensemble, refinement = (
+                refined(drawn, config, problem, model, generator, watch) if start is None else (drawn, None)
+            )
+            with watch.stage("diagnostics"):
+                judged = diagnose(ensemble, problem, model, config.model, _perception_seconds(config))
     facts = sample_facts(run, drawn, ensemble, refinement, judged, watch)
     ensemble = replace(ensemble, metadata=facts.model_dump())
     if folder is not None:
@@ -181,10 +184,11 @@ def _trained(
     config: SampleConfig, folder: RunFolder | None, generator: torch.Generator, watch: Stopwatch
 ) -> SampledRun:
     """A model trained on the molecule's own energy, or on a reference."""
-    problem, reference = _prepared(config, folder, generator, watch)
-    model = untrained_model(config.model, config.model_settings, problem)
-    data, trained_on = training_data(config, problem, model, reference, generator)
-    checkpoints = None if folder is None else folder.checkpoints(model, problem, generator)
+    with paying_threads(ends_by_time(config)):
+        problem, reference = _prepared(config, folder, generator, watch)
+        model = untrained_model(config.model, config.model_settings, problem)
+        data, trained_on = training_data(config, problem, model, reference, generator)
+        checkpoints = None if folder is None else folder.checkpoints(model, problem, generator)
     training = fitted(config, problem, model, data, watch, checkpoints)
     figures = family(config.model).figures(model, data)
     return SampledRun(config, problem, model, training, trained_on, figures, reference)
@@ -215,7 +219,7 @@ def _reference(config: SampleConfig, system: MolecularSystem) -> Ensemble | None
 
 def _sampling_seconds(config: SampleConfig, watch: Stopwatch) -> float | None:
     """Seconds that are left for drawing samples in a budget that was asked for, None where none was."""
-    if config.budget_seconds is None or config.training.max_steps is not None:
+    if config.budget_seconds is None or not ends_by_time(config):
         return None
     writing = min(2.0, WRITING_SHARE * config.budget_seconds)
     diagnosing = watch.seconds.get(FRAMES_STAGE, 0.0)  # costly energies of as many frames once more
