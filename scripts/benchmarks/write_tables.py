@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import compare
+import conformers
 import coordinates
 import energies
+import hydration
 import molecules
 import objectives
 import peptides
@@ -39,6 +41,8 @@ BENCHMARKS = tuple(
         coordinates,
         compare,
         objectives,
+        conformers,
+        hydration,
         training_safety,
     )
 )
