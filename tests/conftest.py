@@ -15,6 +15,26 @@ from jaxtyping import config  # noqa: E402
 torch.set_num_threads(1)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--device", default="cpu", help="of tests that take one: cpu, cuda, cuda:N")
+
+
+@pytest.fixture(scope="session")
+def device(request) -> torch.device:
+    """The device that was asked for by --device. Tests of GPUs alone ask for ``gpu``."""
+    chosen = torch.device(request.config.getoption("--device"))
+    torch.empty(0, device=chosen)  # a device that is not there is an error, not a skipped test
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def gpu(device) -> torch.device:
+    """The same; the test is skipped unless it is a GPU."""
+    if device.type != "cuda":
+        pytest.skip("needs a GPU: scripts/test --device cuda")
+    return device
+
+
 @pytest.fixture
 def unchecked_shapes():
     """For tests of what the package itself says to tensors of wrong shapes."""

@@ -24,8 +24,9 @@ from boltzgen.report.comparison_page import comparison_page
 from boltzgen.systems import load_system
 from boltzgen.workflows.compared_models import ComparisonSetup, compared_model
 from boltzgen.workflows.comparison_entries import CompareConfig, comparison_entries
+from boltzgen.workflows.devices import select_device
 from boltzgen.workflows.given_reference import load_reference, reference_warnings
-from boltzgen.workflows.preparation import prepare, select_device
+from boltzgen.workflows.preparation import prepare
 from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
 from boltzgen.workflows.reference_parts import reference_parts
 from boltzgen.workflows.versions import package_versions

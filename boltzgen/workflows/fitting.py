@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import torch
 
+from boltzgen.accelerators import costs_a_wait
 from boltzgen.ensemble import Ensemble
+from boltzgen.memory import is_shortage
 from boltzgen.models.model import Model
 from boltzgen.objectives.walkers import Walkers
 from boltzgen.problem import Problem
 from boltzgen.progress import StageProgress, Stopwatch
 from boltzgen.sampling.frames import thermal_dynamics
 from boltzgen.training.checkpoint import Checkpoints
+from boltzgen.training.config import TrainingConfig
 from boltzgen.training.data import TrainingData
 from boltzgen.training.families import family
 from boltzgen.training.held_out import held_out_measure
@@ -62,7 +65,10 @@ def fitted(
     checkpoints: Checkpoints | None = None,
     samples_per_second: float = SAMPLES_PER_SECOND,
 ) -> TrainingResult:
-    """Train ``model`` in the time that the budget leaves, or for the steps that ``config`` asks for."""
+    """Train ``model`` in the time that the budget leaves, or for the steps that ``config`` asks for.
+
+    Where the memory of a GPU is too small for a step, training goes on with half the batch, once.
+    """
     settings = config.training
     if settings.max_steps is None and settings.budget_seconds is None:
         budget = whole_budget(config, data.target.n_atoms)
@@ -75,7 +81,7 @@ def fitted(
             note += f", ESS {100 * progress.ess_fraction:.1f} %, KL {progress.reverse_kl:.2f}"
         watch.report(StageProgress("training", progress.fraction, progress.seconds_left, note))
 
-    with watch.stage("training"):
+    def trained(settings: TrainingConfig) -> TrainingResult:
         stages = family(config.model).stages(model, data, settings)
         measure = held_out_measure(model, data, family(config.model).trained_on == "energy")
         return train(
@@ -88,6 +94,17 @@ def fitted(
             measure,
             pay_off(config, problem, model, watch),
         )
+
+    with watch.stage("training"):
+        try:
+            return trained(settings)
+        except RuntimeError as error:
+            if settings.batch_size < 2 or not (costs_a_wait(problem.device) and is_shortage(error)):
+                raise
+        half = settings.batch_size // 2
+        watch.warn(f"{settings.batch_size} samples a step exceed the GPU's memory: {half} are taken.")
+        torch.cuda.empty_cache()
+        return trained(settings.model_copy(update={"batch_size": half}))
 
 
 def _walkers(config: SampleConfig, problem: Problem, generator: torch.Generator) -> Walkers:

@@ -16,13 +16,13 @@ from boltzgen.systems import load_system
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.families import untrained_model
 from boltzgen.workflows.config import SampleConfig, require_room, require_sane, whole_budget
+from boltzgen.workflows.devices import select_device
 from boltzgen.workflows.levels import level_budget, start_config, start_level
 from boltzgen.workflows.preparation import (
     FRAMES_SHARE,
     SEED_CONFORMERS,
     prepare,
     seconds_of_frames,
-    select_device,
 )
 from boltzgen.workflows.sampling import sample_with_known_density
 

@@ -96,18 +96,6 @@ def label_frame(molecule: Molecule) -> Tensor:
     return torch.as_tensor(molecule.first_conformer[None]).float()
 
 
-def select_device(name: str) -> str:
-    """The device a person names; "auto" is a GPU where there is one. Raises InputError."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    usable = name == "cpu" or name.split(":")[0] == "cuda"
-    try:
-        torch.empty(0, device=name if usable else "nowhere")
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"Device '{name}' cannot be used here; give auto, cpu or cuda.") from error
-    return name
-
-
 def affordable_frames(
     config: SampleConfig,
     target: BoltzmannTarget,

@@ -23,14 +23,12 @@ from boltzgen.workflows.config import (
     require_sane,
     sample_config,
 )
+from boltzgen.workflows.devices import select_device
 from boltzgen.workflows.diagnostics import diagnose
 from boltzgen.workflows.fitting import fitted, training_data
 from boltzgen.workflows.given_reference import load_reference
 from boltzgen.workflows.levels import FRAMES_STAGE, fitted_from, level_budget, start_level
-from boltzgen.workflows.preparation import (
-    prepare,
-    select_device,
-)
+from boltzgen.workflows.preparation import prepare
 from boltzgen.workflows.refinement import refined
 from boltzgen.workflows.run_folder import RunFolder, held_folder
 from boltzgen.workflows.sample_facts import SampledRun, sample_facts
@@ -155,7 +153,7 @@ def _sampled(config: SampleConfig, folder: RunFolder | None, watch: Stopwatch) -
         return folder.completed()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        generator = torch.Generator(select_device(config.device)).manual_seed(config.seed)
+        generator = torch.Generator(select_device(config.device, watch.warn)).manual_seed(config.seed)
         start = start_level(config)
         if start is None:
             run = _trained(config, folder, generator, watch)

@@ -15,14 +15,13 @@ time between synchronisations. With ``--device cpu`` everything is measured on t
 """
 
 import argparse
-import copy
 import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,7 @@ from boltzgen.training.families import untrained_model
 from boltzgen.training.recipes import flow_stages
 from boltzgen.training.stage import Stage
 from boltzgen.training.trainer import train
+from boltzgen.workflows.devices import JUDGED, Differences, differences
 from boltzgen.workflows.training_data import energy_data
 
 MOLECULES = {
@@ -51,8 +51,6 @@ MOLECULES = {
     "ibuprofen nonyl ester": ("CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)OCCCCCCCCC", None),
 }
 FRAMES = FramesConfig(ladders=16, picoseconds=2.0, walkers=64, local_picoseconds=2.0)
-JUDGED = 64  # frames on which the device must agree with double precision
-MOST_ENERGY_ERROR, MOST_FORCE_ERROR, MOST_LOG_PROB_ERROR = 0.05, 1e-4, 0.05  # kJ/mol, relative, nats
 WANTED_ESS = 0.5
 
 
@@ -97,25 +95,9 @@ def new_model(problem: Problem) -> GenerativeModel:
     return model
 
 
-@torch.no_grad()
-def errors(problem: Problem) -> dict[str, float]:
-    """Largest differences of the device's single precision from double precision on the CPU."""
-    x = frames_of(problem, JUDGED)
-    energy, gradient = (value.double().cpu() for value in problem.target.energy.energy_and_gradient(x))
-    exact, slope = problem.target.energy.energy_and_gradient(x.double().cpu())
-    model = new_model(problem)
-    positions, log_prob = model.sample_with_log_prob(JUDGED, torch.Generator(problem.device).manual_seed(0))
-    expected = copy.deepcopy(model).double().cpu().log_prob(positions.double().cpu())
-    return {
-        "energy_error_kJ_per_mol": float((energy - exact).abs().max()),
-        "force_error": float(((gradient - slope).norm(dim=(0, 1)) / slope.norm(dim=(0, 1))).max()),
-        "log_prob_error_nats": float((log_prob.double().cpu() - expected).abs().max()),
-    }
-
-
-def is_right(found: dict[str, float]) -> bool:
-    most = (MOST_ENERGY_ERROR, MOST_FORCE_ERROR, MOST_LOG_PROB_ERROR)
-    return all(value <= bound for value, bound in zip(found.values(), most, strict=True))
+def errors(problem: Problem) -> Differences:
+    """Of the problem's own frames and an untrained model's samples."""
+    return differences(new_model(problem), problem.target.energy, frames_of(problem, JUDGED))
 
 
 def energy_rates(problem: Problem, batches: list[int], seconds: float) -> list[dict[str, Any]]:
@@ -208,8 +190,9 @@ def measure(path: Path, device: torch.device, quick: bool) -> dict[str, Any]:
     """All figures of one problem on one device; only the errors where these are too large."""
     problem = Problem.load(path, device)
     row: dict[str, Any] = {"molecule": path.stem, "n_atoms": problem.target.n_atoms, "device": device.type}
-    row |= errors(problem)
-    if not is_right({key: value for key, value in row.items() if "_error" in key}):
+    found = errors(problem)
+    row |= {f"{name}_error": value for name, value in asdict(found).items()}
+    if not found.are_small:
         return row
     batches = [64, 1024] if quick else [256, 1024, 4096, 16384, 65536]
     seconds, batch, steps = (0.05, 64, 4) if quick else (1.0, 4096 if device.type == "cuda" else 512, 64)
@@ -265,9 +248,9 @@ def tables(figures: dict[str, Any]) -> list[Rows]:
             figures["rows"],
             [
                 *WHERE,
-                Column("energy, kJ/mol", figure("energy_error_kJ_per_mol", ".1e")),
+                Column("energy, kJ/mol", figure("energy_error", ".1e")),
                 Column("forces, relative", figure("force_error", ".1e")),
-                Column("log q, nats", figure("log_prob_error_nats", ".1e")),
+                Column("log q, nats", figure("log_prob_error", ".1e")),
                 Column("seconds to ESS 0.5", figure("seconds_to_ess", ".0f")),
                 Column("memory, MiB", figure("memory_MiB", ".0f")),
             ],
