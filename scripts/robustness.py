@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Runs every molecule of a list through boltzgen and checks what is written with RDKit alone.
 
-    python scripts/robustness.py [--molecules FILE.smi] [--workers N] [--json FILE] [--quick] [--retry]
+    python scripts/robustness.py [--molecules FILE.smi] [--workers N] [--most N] [--json [FILE]] [--quick]
+        [--retry]
 
 Each molecule goes through the whole of ``boltzgen sample`` (reading, seed conformers, energy, dynamics,
 coordinates, samples, weights, verdict, files) in a process of its own with a time limit. The dynamics is tiny
@@ -20,70 +21,132 @@ that add up to one; conformers.sdf is read by RDKit, has the atoms and bonds of 
 from the positions alone holds every label of the SMILES and is the same in every conformer, and so is the
 handedness or side of every cumulene. Of the class "nonsense" everything must be refused.
 
---molecules: a SMILES (or a peptide sequence) and a name per line; "class/name" groups the table. Default:
-data/robustness/molecules.smi. --json keeps what is done, so that a run that was stopped goes on there
-(--retry: those that were not sampled or refused are tried again). --quick: every tenth molecule.
+The molecules are taken in a random order, the same each time, so that a run that was stopped is a sample of
+the whole list. --molecules: a SMILES (or a peptide sequence) and a name per line; "class/name" groups the
+table. Default: data/robustness/molecules.smi. --json keeps what is done, so that a run that was stopped goes
+on there (--retry: those that were not sampled or refused are tried again); without a FILE as
+data/benchmarks/robustness.json. --most N: no more than N molecules. --quick: a tenth of the list.
 Exit code 1 where anything is WRONG, FAULT or TIME.
 """
 
-import argparse
 import json
+import random
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
-from benchmarks.harness import origin, read_molecules
-from jobs import run_jobs, write_json
+from benchmarks.harness import (
+    ROOT,
+    Benchmark,
+    Column,
+    Recorder,
+    add_molecules_option,
+    figure,
+    option_parser,
+    read_molecules,
+    table,
+)
+from jobs import Row, run_jobs
 from written_molecules import wrong_arrays, wrong_conformers
 
-LIST = Path(__file__).parents[1] / "data" / "robustness" / "molecules.smi"
+from boltzgen.report.comparison import Rows
+
+LIST = ROOT / "data" / "robustness" / "molecules.smi"
 SAMPLES = 200
 SECONDS = 120.0  # for one molecule on one core
 BUDGET = 20.0
+ORDER = 2026  # seed of the order
 REFUSED_CLASS = "nonsense"
 GOOD = ("sampled", "refused")
+OUTCOMES = (*GOOD, "WRONG", "FAULT", "TIME")
+FAILED_COLUMNS = (
+    Column("molecule", figure("name")),
+    Column("SMILES", figure("smiles")),
+    Column("outcome", figure("outcome")),
+    Column("why", figure("why")),
+)
+
+
+def tables(figures: dict[str, Any]) -> list[Rows]:
+    """Outcomes by class, and what went wrong."""
+    rows = figures["rows"]
+    classes: dict[str, Counter] = {}
+    for row in sorted(rows, key=lambda row: row["name"]):
+        group = row["name"].split("/")[0] if "/" in row["name"] else "listed"
+        classes.setdefault(group, Counter())[row["outcome"]] += 1
+    everything = Counter(row["outcome"] for row in rows)
+    lines = [
+        {"class": group, "all": counts.total(), **{name: str(counts[name]) for name in OUTCOMES}}
+        for group, counts in [*classes.items(), ("all", everything)]
+    ]
+    seconds = sorted(row["seconds"] for row in rows)
+    title = (
+        f"{len(rows)} of the {figures['listed']} molecules of the list, taken at random: median"
+        f" {seconds[len(seconds) // 2]:.1f} s, longest {seconds[-1]:.0f} s"
+    )
+    columns = [Column(name, figure(name)) for name in ("class", "all", *OUTCOMES)]
+    bad = [row for row in rows if row["outcome"] not in GOOD]
+    found = [table(title, lines, columns)]
+    return [*found, table("Not as it should be", bad, FAILED_COLUMNS)] if bad else found
+
+
+BENCHMARK = Benchmark(
+    "robustness",
+    "Robustness",
+    "Varied molecules (`data/robustness/molecules.smi`: salts, cages, cumulenes, spiro compounds,"
+    " macrocycles, sugars, peptides, every element of MMFF94, 1 to 150 atoms, nonsense), each through a whole"
+    " run with a model that is hardly trained. What is written is read and compared with the SMILES by RDKit"
+    " alone: atoms, bonds, stereo, weights. Refused: in one sentence that says why.",
+    "OMP_NUM_THREADS=1 python scripts/robustness.py --json",
+    tables,
+)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--molecules", type=Path, default=LIST, help="SMILES and class/name per line")
+    parser = option_parser(BENCHMARK, __doc__, "a tenth of the list")
+    add_molecules_option(parser, "SMILES and class/name per line")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="results, and where an earlier run stopped")
-    parser.add_argument("--quick", action="store_true", help="every tenth molecule")
+    parser.add_argument("--most", type=int, help="molecules at most")
     parser.add_argument("--retry", action="store_true", help="try again what went wrong in an earlier run")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="time limit for a molecule")
     arguments = parser.parse_args()
-    listed = list(read_molecules(arguments.molecules).items())[:: 10 if arguments.quick else 1]
+    everything = list(read_molecules(arguments.molecules or LIST).items())
+    random.Random(ORDER).shuffle(everything)
+    most = len(everything) // 10 if arguments.quick else arguments.most
+    listed = everything[:most]
+    smiles_of = dict(listed)
     rows = earlier_rows(arguments.json, arguments.retry)
     pending = [(name, smiles) for name, smiles in listed if rows.get(name, {}).get("smiles") != smiles]
+    recorder = Recorder(BENCHMARK, arguments.json, arguments.quick)
 
-    def keep(name: str, row: dict) -> None:
+    def keep(name: str, row: Row) -> None:
+        row.pop("printed", None)
         if fault := row.pop("fault", None):
             row |= {"outcome": "TIME" if fault.startswith("not ready") else "FAULT", "why": fault}
         row = {"name": name, "smiles": smiles_of[name], **row}
         rows[name] = row
         line = f"{row['outcome']:8s} {row['seconds']:6.1f} s  {name:40s} {row['smiles']}"
         print(line + (f"\n         {row['why']}" if row["why"] else ""), flush=True)
-        if arguments.json:
-            ordered = [rows[name] for name, _ in listed if name in rows]
-            outcomes = Counter(row["outcome"] for row in ordered)
-            write_json(arguments.json, {"summary": outcomes, **origin(), "rows": ordered})
+        recorder.keep(figures())
 
-    smiles_of = dict(listed)
+    def figures() -> dict[str, Any]:
+        return {"listed": len(everything), "rows": [rows[name] for name, _ in listed if name in rows]}
+
     jobs = [(name, (name, smiles)) for name, smiles in pending]
     run_jobs(outcome, jobs, arguments.workers, arguments.seconds, keep)
-    done = [rows[name] for name, _ in listed]
-    print_table(done)
-    if any(row["outcome"] not in GOOD for row in done):
+    BENCHMARK.show(figures())
+    show_refused(figures()["rows"])
+    if any(row["outcome"] not in GOOD for row in figures()["rows"]):
         sys.exit(1)
 
 
-def earlier_rows(path: Path | None, retry: bool) -> dict[str, dict]:
+def earlier_rows(path: Path | None, retry: bool) -> dict[str, Row]:
     """Rows by name that an earlier run left in ``path``."""
     if path is None or not path.exists():
         return {}
-    rows = json.loads(path.read_text())["rows"]
+    rows = json.loads(path.read_text(encoding="utf-8"))["figures"]["rows"]
     return {row["name"]: row for row in rows if not retry or row["outcome"] in GOOD}
 
 
@@ -141,28 +204,13 @@ def checked(smiles: str, out: Path) -> dict:
     figures = {
         "n_atoms": summary["n_atoms"],
         "effective_samples": summary["effective_sample_size"],
-        "stages": summary["wall_seconds"],
     }
     why = wrong_arrays(out / "ensemble.npz", SAMPLES) or wrong_conformers(smiles, out / "conformers.sdf")
     return figures | {"why": why}
 
 
-def print_table(rows: list[dict]) -> None:
-    """Outcomes by class, then everything that went wrong, then why molecules were refused."""
-    outcomes = ("sampled", "refused", "WRONG", "FAULT", "TIME")
-    classes: dict[str, Counter] = {}
-    for row in rows:
-        group = row["name"].split("/")[0] if "/" in row["name"] else "listed"
-        classes.setdefault(group, Counter())[row["outcome"]] += 1
-    print(f"\n{'class':20s}" + "".join(f"{name:>9s}" for name in outcomes))
-    for group, counts in [*classes.items(), ("all", Counter(row["outcome"] for row in rows))]:
-        print(f"{group:20s}" + "".join(f"{counts[name]:9d}" for name in outcomes))
-    seconds = sorted(row["seconds"] for row in rows)
-    if seconds:
-        print(f"seconds a molecule: median {seconds[len(seconds) // 2]:.1f}, longest {seconds[-1]:.1f}")
-    for row in rows:
-        if row["outcome"] not in GOOD:
-            print(f"\n{row['outcome']} {row['name']} {row['smiles']}\n{row['why']}")
+def show_refused(rows: list[Row]) -> None:
+    """Prints why molecules were refused that are no nonsense."""
     print("\nRefused, other than nonsense:")
     for row in rows:
         if row["outcome"] == "refused" and not is_nonsense(row["name"]):

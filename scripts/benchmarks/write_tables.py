@@ -27,6 +27,7 @@ from harness import RECORDS, ROOT, Benchmark, markdown
 import boltzgen
 
 sys.path.append(str(ROOT / "scripts"))
+import robustness
 import training_safety
 
 PAGE = ROOT / "BENCHMARKS.md"
@@ -44,6 +45,7 @@ BENCHMARKS = tuple(
         conformers,
         hydration,
         training_safety,
+        robustness,
     )
 )
 INTRODUCTION = """# Benchmarks

@@ -8,7 +8,10 @@ import pytest
 from tests.benchmarks.conftest import FOLDER
 
 SHARED = {"harness", "reference_frames", "write_tables"}
-CHECKS = {"training_safety"}  # scripts beside the folder of benchmarks whose figures are on the page too
+CHECKS = {
+    "robustness",
+    "training_safety",
+}  # scripts beside the folder of benchmarks whose figures are on the page too
 
 
 @pytest.fixture
