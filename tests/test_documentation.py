@@ -90,11 +90,13 @@ def blocks(page: str) -> list[Block]:
 
 @pytest.fixture
 def folder(tmp_path):
-    """Files that the pages speak of: ethanol as structure and conformers, and its energy as system.xml."""
+    """Files that the pages speak of: ethanol as structure, conformers and system.xml; energies of samples."""
     for name in ("structure.sdf", "conformers.sdf"):
         write_sdf(tmp_path / name, embedded("CCO"))
     system = load_system(str(tmp_path / "structure.sdf")).system
     (tmp_path / "system.xml").write_text(openmm.XmlSerializer.serialize(system))
+    rows = [f"{sample},{-115.7 + 1e-4 * (sample % 7)}" for sample in range(100)]
+    (tmp_path / "energies.csv").write_text("\n".join(["sample,energy_hartree", *rows]))
     (tmp_path / "data").symlink_to(ROOT / "data")
     program = tmp_path / "bin" / "boltzgen"
     program.parent.mkdir()

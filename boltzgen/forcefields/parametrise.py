@@ -12,6 +12,7 @@ import openmm
 from boltzgen.errors import InputError
 from boltzgen.forcefields.amber import amber_solvents, amber_system
 from boltzgen.forcefields.calculated import LEARNED, learned_system, tight_binding_system
+from boltzgen.forcefields.gaff import gaff_system
 from boltzgen.forcefields.mmff import mmff_charges, mmff_system
 from boltzgen.forcefields.openff import openff_system
 from boltzgen.forcefields.solvent import SOLVENTS, add_solvent
@@ -75,6 +76,7 @@ FORCE_FIELDS: dict[str, ForceField] = {
     "amber99sbildn": _amber("amber99sbildn"),
     "amber96": _amber("amber96"),
     "openff-2.2.1": _openff("2.2.1"),
+    "gaff2": _small_molecule(gaff_system, lambda _, system: nonbonded_charges(system)),
     **{name: _tight_binding(method) for name, method in PROGRAMS.items()},
     **{name: _learned(potential) for name, potential in LEARNED.items()},
 }

@@ -10,6 +10,7 @@ import pytest
 from boltzgen.errors import InputError
 from boltzgen.forcefields.external import read_system, require_finite_energy, require_matching
 from boltzgen.forcefields.mmff import mmff_system
+from boltzgen.forcefields.parametrise import parametrise
 from boltzgen.molecules.molecule import Molecule
 from tests.forcefields.openmm_reference import energies
 
@@ -165,3 +166,9 @@ def test_code_in_a_file_is_not_run(tmp_path, molecule, disguise):
         with pytest.raises(InputError, match="PythonForce"):
             read_system(tmp_path / "system.xml")
     assert not (tmp_path / "ran").exists()
+
+
+def test_gaff_without_its_tools_is_one_sentence(monkeypatch):
+    monkeypatch.setattr("boltzgen.forcefields.gaff._is_there", lambda package: package != "openmmforcefields")
+    with pytest.raises(InputError, match="needs openmmforcefields, which"):
+        parametrise(Molecule.from_smiles("CCO"), "gaff2", "vacuum")
