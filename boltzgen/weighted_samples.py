@@ -84,6 +84,17 @@ class WeightedSamples(ABC):
         return self.statistics.pareto_k
 
     @property
+    def repeats(self) -> float:
+        """How many times larger variances are than those of as many independent samples of these weights.
+
+        One for samples of a model; more for frames of dynamics, and for samples that were drawn again.
+        """
+        if math.isnan(self.effective_sample_size):
+            return 1.0  # independent samples, of whatever distribution it is that the model makes
+        repeats = effective_sample_size(torch.from_numpy(self.log_weights)) / self.effective_sample_size
+        return max(repeats, 1.0)
+
+    @property
     def has_free_energy(self) -> bool:
         """Whether the mean of the weights is Z: samples came from a known density, refined or not."""
         return self.statistics.log_z is not None
@@ -142,10 +153,7 @@ class WeightedSamples(ABC):
             raise InputError(f"Values of shape {np.shape(values)} for {len(self)} samples; give one each.")
         log_weights = torch.from_numpy(self.log_weights)
         estimate = weighted_mean(torch.as_tensor(np.asarray(values, dtype=np.float64)), log_weights)
-        if math.isnan(self.effective_sample_size):
-            return estimate  # independent samples, of whatever distribution it is that the model makes
-        repeats = effective_sample_size(log_weights) / self.effective_sample_size
-        return Estimate(estimate.value, estimate.stderr * math.sqrt(max(repeats, 1.0)))
+        return Estimate(estimate.value, estimate.stderr * math.sqrt(self.repeats))
 
     @cached_property
     def mean_energy(self) -> Estimate:

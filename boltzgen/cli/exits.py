@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-EXIT_FAULT, EXIT_BAD_INPUT, EXIT_NOT_CONVERGED = 1, 2, 3
+EXIT_FAULT, EXIT_BAD_INPUT, EXIT_NOT_CONVERGED, EXIT_REPLICA_EXCHANGE = 1, 2, 3, 4
 
 TOO_LITTLE_MEMORY = (
     "there is too little memory for this run: give fewer samples (-n) or use a machine with more"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
-from boltzgen.cli.exits import EXIT_NOT_CONVERGED, errors
+from boltzgen.cli.exits import EXIT_NOT_CONVERGED, EXIT_REPLICA_EXCHANGE, errors
 from boltzgen.errors import InputError
 from boltzgen.interruption import InterruptedRunError
 from boltzgen.progress import Stopwatch
@@ -68,10 +68,13 @@ def run(config: SampleConfig, out: Path | None, line: ProgressLine, resume: bool
 
 
 def finish(summary: dict[str, Any], out: Path | None, as_json: bool) -> None:
-    """Print ``summary``, and end with exit code 3 if the run did not converge."""
+    """Print ``summary``, and end with exit code 3 if the run did not converge.
+
+    Exit code 4 tells that it did, but that the samples are replica exchange's, without a free energy.
+    """
     from boltzgen.ensemble_folder import SUMMARY
     from boltzgen.files.whole import json_text
-    from boltzgen.records.run import read_summary
+    from boltzgen.records.run import RunSummary, read_summary
 
     record = read_summary(summary)
     if as_json:
@@ -81,3 +84,5 @@ def finish(summary: dict[str, Any], out: Path | None, as_json: bool) -> None:
         print_summary(Console(), record, out if out is not None and (out / SUMMARY).exists() else None)
     if not record.converged:
         raise typer.Exit(EXIT_NOT_CONVERGED)
+    if isinstance(record, RunSummary) and record.answer == "replica exchange":
+        raise typer.Exit(EXIT_REPLICA_EXCHANGE)

@@ -24,19 +24,22 @@ INDEPENDENT = 4.0  # samples of each ladder, by the slowest observable
 LEAST_INDEPENDENT = 400.0  # samples of all of them: four in a conformer of one per cent
 MOST_UNSEEN = 0.005  # share of the population
 MAX_DRIFT = 4.0  # of the worst of some tens of observables
+MAX_R_HAT = 1.1  # Gelman and Rubin's own line
 
 
 @dataclass(frozen=True)
 class LadderQuality:
     """The least effective sample size of all observables and whose it is; the largest |drift| and whose.
 
-    Of k observables of a converged run the largest |drift| is about √(2 ln k): 2.5 for twenty.
+    Of k observables of a converged run the largest |drift| is about √(2 ln k): 2.5 for twenty. r_hat: the
+    largest of ``gelman_rubin``.
     """
 
     effective_sample_size: float
     slowest: str
     drift: float
     most_drifting: str
+    r_hat: float
 
 
 def ladder_quality(
@@ -60,8 +63,25 @@ def ladder_quality(
     slowest = min(estimates, key=lambda name: estimates[name].effective_sample_size)
     drifting = max(estimates, key=lambda name: abs(estimates[name].drift))
     return LadderQuality(
-        estimates[slowest].effective_sample_size, slowest, estimates[drifting].drift, drifting
+        estimates[slowest].effective_sample_size,
+        slowest,
+        estimates[drifting].drift,
+        drifting,
+        max(gelman_rubin(observables[name]) for name in estimates),
     )
+
+
+def gelman_rubin(values: Float[np.ndarray, "frames ladders"]) -> float:
+    """R̂ of one observable: √(variance of all / mean variance within a ladder), from 1 upwards.
+
+    Gelman and Rubin, Statist. Sci. 7, 457 (1992). It is large where ladders stay in different places.
+    """
+    n_frames = len(values)
+    within = float(values.var(axis=0, ddof=1).mean())
+    between = float(values.mean(axis=0).var(ddof=1))
+    if within == 0.0:
+        return 1.0 if between == 0.0 else math.inf
+    return math.sqrt((n_frames - 1) / n_frames + between / within)
 
 
 def enough_for_conformers(

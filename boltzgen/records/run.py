@@ -10,6 +10,9 @@ from pydantic import Field, JsonValue
 from boltzgen.records.record import Real, Record
 from boltzgen.settings import validated
 
+AnswerSource = Literal["model", "replica exchange", "combined"]
+"""Whose samples a run gives: the model's, its replica exchange's, or those of both together."""
+
 
 class EnsembleSummary(Record):
     """What the weights of an ensemble say; ``log_Z`` and free energies only where there are any."""
@@ -83,6 +86,23 @@ class LevelStep(Record):
     pareto_k: Real
 
 
+class ReplicaExchangeSummary(Record):
+    """How good a run's own replica exchange is, where it is the answer or a part of it.
+
+    effective_sample_size: by the slowest observable. r_hat: Gelman and Rubin's, the largest of all
+    observables. largest_drift: between the halves, in standard errors. unseen_share: of the population, in
+    conformers that one ladder alone shows.
+    """
+
+    n_ladders: int
+    frames_a_ladder: int
+    effective_sample_size: Real
+    slowest_observable: str
+    r_hat: Real
+    largest_drift: Real
+    unseen_share: Real
+
+
 class RunFacts(Record):
     """What every run says beside its ensemble. ``wall_seconds``: of each stage, and ``total``.
 
@@ -113,10 +133,11 @@ class SampleFacts(RunFacts):
     itself, by name. model_effective_sample_size_fraction: of its samples before any refinement. level_steps:
     of a run that started from another level of theory. n_stereo_perceived: of how many samples RDKit
     perceived the stereo, all of which show the molecule's; the others were judged by the signs of volumes
-    alone.
+    alone. answer: whose the samples are: the model's, those of the run's own replica exchange, or of both
+    together. replica_exchange: how good that is, where it was looked at.
     """
 
-    omitted: ClassVar[frozenset[str]] = RunFacts.omitted | {"refinement", "level_steps"}
+    omitted: ClassVar[frozenset[str]] = RunFacts.omitted | {"refinement", "level_steps", "replica_exchange"}
 
     kind: Literal["sample"] = "sample"
     model: str
@@ -138,6 +159,8 @@ class SampleFacts(RunFacts):
     model_effective_sample_size_fraction: Real
     refinement: RefinementSummary | None = None
     level_steps: list[LevelStep] | None = None
+    answer: AnswerSource = "model"
+    replica_exchange: ReplicaExchangeSummary | None = None
     effective_samples_per_second: Real
     replica_exchange_effective_samples_per_second: Real
     main_conformers: list[ConformerSummary]

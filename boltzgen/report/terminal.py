@@ -12,7 +12,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from boltzgen.records.run import ConformerSummary, LevelStep, ReferenceSummary, RefinementSummary, RunSummary
+from boltzgen.records.run import (
+    ConformerSummary,
+    LevelStep,
+    ReferenceSummary,
+    RefinementSummary,
+    ReplicaExchangeSummary,
+    RunSummary,
+)
 from boltzgen.units import KJ_PER_KCAL
 
 if TYPE_CHECKING:
@@ -20,6 +27,12 @@ if TYPE_CHECKING:
     from boltzgen.progress import StageProgress
     from boltzgen.records.plan import Plan
     from boltzgen.systems import SystemDescription
+
+
+ANSWERS = {
+    "replica exchange": "frames of the run's own replica exchange",
+    "combined": "samples of the model and frames of the run's own replica exchange, together",
+}
 
 
 class ProgressLine:
@@ -145,6 +158,10 @@ def summary_rows(summary: RunSummary | ReferenceSummary) -> list[tuple[str, str]
     ]
     if isinstance(summary, RunSummary):
         rows.append(("model", f"{summary.model}, trained on {summary.trained_on}"))
+        if summary.answer != "model":
+            rows.append(("answer", ANSWERS[summary.answer]))
+        if summary.replica_exchange is not None:
+            rows.append(("replica exchange", _replica_exchange_text(summary.replica_exchange)))
     rows.append(("effective samples", share) if known else ("samples", f"{n}, not weighted"))
     if isinstance(summary, RunSummary):
         if rates := _rates_text(summary):
@@ -172,6 +189,13 @@ def summary_rows(summary: RunSummary | ReferenceSummary) -> list[tuple[str, str]
 def population_text(conformer: ConformerSummary) -> str:
     """The population of a conformer with its error, in per cent."""
     return f"{100 * conformer.population:.1f} ± {100 * conformer.population_stderr:.1f} %"
+
+
+def _replica_exchange_text(found: ReplicaExchangeSummary) -> str:
+    return (
+        f"{found.effective_sample_size:.0f} independent of {found.n_ladders * found.frames_a_ladder} frames,"
+        f" R-hat {found.r_hat:.2f}"
+    )
 
 
 def _in_kcal(value: float, error: float) -> str:

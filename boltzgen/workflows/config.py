@@ -48,6 +48,8 @@ class SampleConfig(BaseModel):
     reached. Both decide when training stops, and how many proposals are drawn; the budget is a ceiling.
     ``start_from``: the force field that a flow is trained on first, "none", or "auto": MMFF94 where the own
     energy is computed by a program (see ``workflows/levels.py``).
+    ``answer``: "model" gives the model's samples whatever they are worth; "auto" gives the run's own replica
+    exchange, alone or together with the samples, where the model fails and that is sound.
     """
 
     # Settings of models begin with "model_", which pydantic would keep for itself.
@@ -64,6 +66,7 @@ class SampleConfig(BaseModel):
     device: str = "auto"
     reference: Path | None = None
     refine: Literal["auto", "off"] = "auto"
+    answer: Literal["auto", "model"] = "auto"
     refine_share: float = Field(default=0.5, gt=0.0, lt=1.0)
     effective_samples: PositiveInt | None = None
     free_energy_error: PositiveFloat | None = Field(default=None, allow_inf_nan=False)

@@ -19,6 +19,7 @@ from boltzgen.models.model import GenerativeModel, LatentVariableModel, Model
 from boltzgen.molecules.stereo_check import PERCEPTION_SECONDS
 from boltzgen.problem import Problem
 from boltzgen.records.run import ConformerSummary
+from boltzgen.sampling.frames import ThermalFrames
 
 MAIN_CONFORMERS = 10
 MOST_DEVIATIONS = 20.0
@@ -46,19 +47,18 @@ class Diagnosis:
 
 def diagnose(
     ensemble: Ensemble,
+    judged: Verdict,
     problem: Problem,
-    model: Model,
-    model_name: str,
     perception_seconds: float = PERCEPTION_SECONDS,
 ) -> Diagnosis:
-    """All that is said of ``ensemble``, the samples of ``model`` or what refinement made of them.
+    """All that is said of ``ensemble``, the answer of a run, which was ``judged`` already.
 
     RDKit has ``perception_seconds`` for the stereo. Raises NotConvergedError where all energies are beyond
     what the temperature reaches, and EvaluationError where a sample shows other stereo than the molecule.
     """
     require_thermal_energy(ensemble, problem)
     return Diagnosis(
-        verdict(ensemble, problem, model, model_name),
+        judged,
         main_conformers(ensemble),
         replica_exchange_samples(problem),
         ensemble.require_stereo(perception_seconds),
@@ -106,14 +106,20 @@ def replica_exchange_samples(problem: Problem) -> float:
 
     Of the ladders whose frames all keep the molecule's stereo; nan where fewer than two do.
     """
-    frames = problem.frames.thermal
-    whole = torch.bincount(frames.ladder) == frames.frames_a_ladder
-    if int(whole.sum()) < 2 or frames.frames_a_ladder < 2:
+    x = whole_ladders(problem.frames.thermal)
+    if x is None:
         return math.nan
-    x = frames.positions[whole[frames.ladder]].unflatten(0, (-1, int(whole.sum())))
     u = problem.target.reduced_energy(x.flatten(0, 1)).view(x.shape[:2])
     quality = ladder_quality(problem.molecule, x.cpu().numpy(), u.cpu().numpy())
     return quality.effective_sample_size
+
+
+def whole_ladders(frames: ThermalFrames) -> Float[Tensor, "frames ladders atoms 3"] | None:
+    """Frames (nm) of the ladders that have all of theirs left; None where two of each are not left."""
+    whole = torch.bincount(frames.ladder) == frames.frames_a_ladder
+    if int(whole.sum()) < 2 or frames.frames_a_ladder < 2:
+        return None
+    return frames.positions[whole[frames.ladder]].unflatten(0, (-1, int(whole.sum())))
 
 
 def never_made_share(ensemble: Ensemble, frames: Float[np.ndarray, "frames atoms 3"]) -> float:
@@ -143,13 +149,17 @@ def _log_prob(model: Model, frames: Tensor) -> Tensor:
 
 
 def main_conformers(ensemble: Ensemble) -> list[ConformerSummary]:
-    """The most populated torsion states: population with error, and the index of the best sample of each."""
+    """The most populated torsion states: population with error, and the index of the best sample of each.
+
+    Errors of frames of dynamics are larger than those of as many independent samples, as in ``mean``.
+    """
+    repeats = math.sqrt(ensemble.repeats)
     table = found_conformers(ensemble.molecule, ensemble.positions, ensemble.energies, ensemble.weights)
     return [
         ConformerSummary(
             states=conformer.label,
             population=conformer.population.value,
-            population_stderr=conformer.population.stderr,
+            population_stderr=conformer.population.stderr * repeats,
             torsions_deg=[math.degrees(angle) for angle in conformer.torsions],
             representative_sample=conformer.representative,
         )

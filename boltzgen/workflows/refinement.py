@@ -54,11 +54,11 @@ def pay_off(config: SampleConfig, problem: Problem, model: Model, watch: Stopwat
     return PayOff(
         wanted_effective_samples(config),
         lambda n: draw_log_weights(model, problem.target, n, generator),
-        _seconds_left(config, problem, watch),
+        seconds_left(config, problem, watch),
     )
 
 
-def _seconds_left(config: SampleConfig, problem: Problem, watch: Stopwatch) -> float:
+def seconds_left(config: SampleConfig, problem: Problem, watch: Stopwatch) -> float:
     """What the budget leaves, now, for all that comes before the verdict and the files."""
     budget = whole_budget(config, problem.target.n_atoms)
     return budget - watch.elapsed - min(WRITING, MOST_RESERVE * budget)
@@ -91,7 +91,7 @@ def refined(
     enough = share >= wanted_share(config) and ensemble.effective_sample_size >= wanted
     if math.isnan(share) or enough or not refines(config, model):
         return ensemble, None
-    seconds = _seconds_left(config, problem, watch)
+    seconds = seconds_left(config, problem, watch)
     if seconds < max(LEAST_SECONDS, 2.0 * watch.seconds["sampling"]):
         return ensemble, None
     assert isinstance(model, FlowModel)

@@ -24,12 +24,13 @@ from boltzgen.workflows.config import (
     sample_config,
 )
 from boltzgen.workflows.devices import select_device
-from boltzgen.workflows.diagnostics import diagnose
+from boltzgen.workflows.diagnostics import diagnose, verdict
 from boltzgen.workflows.fitting import fitted, training_data
 from boltzgen.workflows.given_reference import load_reference
 from boltzgen.workflows.levels import FRAMES_STAGE, fitted_from, level_budget, start_level
 from boltzgen.workflows.preparation import prepare
 from boltzgen.workflows.refinement import refined
+from boltzgen.workflows.replica_answer import Answer, best_answer
 from boltzgen.workflows.run_folder import RunFolder, held_folder
 from boltzgen.workflows.sample_facts import SampledRun, sample_facts
 from boltzgen.workflows.sampling import draw
@@ -170,9 +171,14 @@ def _sampled(config: SampleConfig, folder: RunFolder | None, watch: Stopwatch) -
                 refined(drawn, config, problem, model, generator, watch) if start is None else (drawn, None)
             )
             with watch.stage("diagnostics"):
-                judged = diagnose(ensemble, problem, model, config.model, _perception_seconds(config))
-    facts = sample_facts(run, drawn, ensemble, refinement, judged, watch)
-    ensemble = replace(ensemble, metadata=facts.model_dump())
+                judged = verdict(ensemble, problem, model, config.model)
+            answer = Answer(ensemble, "model", judged)
+            if start is None:  # else the frames are those of another energy
+                answer = best_answer(config, problem, model, drawn, ensemble, judged, generator, watch)
+            with watch.stage("diagnostics"):
+                diagnosis = diagnose(answer.ensemble, answer.verdict, problem, _perception_seconds(config))
+    facts = sample_facts(run, drawn, answer, refinement, diagnosis, watch)
+    ensemble = replace(answer.ensemble, metadata=facts.model_dump())
     if folder is not None:
         folder.write_results(ensemble, model)
     return ensemble

@@ -17,6 +17,7 @@ from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.diagnostics import Diagnosis
 from boltzgen.workflows.given_reference import reference_warnings
 from boltzgen.workflows.preparation import equivalence_facts
+from boltzgen.workflows.replica_answer import Answer
 from boltzgen.workflows.sampling import density_kind
 from boltzgen.workflows.versions import package_versions
 
@@ -45,12 +46,13 @@ class SampledRun:
 def sample_facts(
     run: SampledRun,
     drawn: Ensemble,
-    ensemble: Ensemble,
+    answer: Answer,
     refinement: RefinementSummary | None,
     diagnosis: Diagnosis,
     watch: Stopwatch,
 ) -> SampleFacts:
-    """The facts of ``run``, whose model drew ``drawn``, made ``ensemble`` by ``refinement`` if any."""
+    """The facts of ``run``, whose model drew ``drawn``, and of its ``answer`` after any ``refinement``."""
+    ensemble = answer.ensemble
     config, problem, model, training = run.config, run.problem, run.model, run.training
     seconds = watch.elapsed
     warnings = diagnosis.verdict.warnings + reference_warnings(run.reference, str(config.reference))
@@ -81,6 +83,8 @@ def sample_facts(
         model_effective_sample_size_fraction=drawn.effective_sample_size_fraction,
         refinement=refinement,
         level_steps=list(run.level_steps) or None,
+        answer=answer.source,
+        replica_exchange=answer.replica_exchange,
         effective_samples_per_second=ensemble.effective_sample_size / seconds,
         replica_exchange_effective_samples_per_second=diagnosis.replica_exchange_samples
         / watch.seconds["dynamics"],

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from boltzgen.evaluation.ladders import enough_for_conformers, ladder_quality, unseen_share
+from boltzgen.evaluation.ladders import enough_for_conformers, gelman_rubin, ladder_quality, unseen_share
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 
@@ -72,3 +72,15 @@ def test_a_conformer_that_one_ladder_alone_shows_has_not_been_seen_by_the_others
     assert unseen_share(molecule, only_anti) == pytest.approx(gauche.mean(), rel=1e-9)
     assert unseen_share(molecule, positions) == 0.0
     assert not enough_for_conformers(molecule, only_anti[:200], rng.normal(size=(200, N_LADDERS)))
+
+
+def test_r_hat_of_ladders_that_differ_is_that_of_their_variances():
+    """Means of ladders of standard deviation s about noise of unit variance: R̂ → √(1 + s²)."""
+    rng = np.random.default_rng(5)
+    noise = rng.normal(size=(4000, 200))
+    assert gelman_rubin(noise) == pytest.approx(1.0, abs=2e-3)
+    for spread in (0.3, 1.0, 3.0):
+        found = gelman_rubin(noise + spread * rng.normal(size=200))
+        assert found == pytest.approx(np.sqrt(1 + spread**2), rel=0.1)
+    assert gelman_rubin(np.zeros((10, 4))) == 1.0
+    assert gelman_rubin(np.ones((10, 1)) * np.arange(4.0)) == np.inf

@@ -1,0 +1,71 @@
+"""Samples of a model and frames of the target as one weighted ensemble.
+
+Every configuration is taken as one of the mixture of both distributions, N_q q + N_p p: it has the weight
+p̃ / (N_q q + N_p p̃/Z), which is that of MBAR with two states (Shirts and Chodera 2008). No weight exceeds
+Z/N_p, however little the model makes of a configuration. Z is that of Bennett's acceptance ratio.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from boltzgen.free_energy.blocks import Blocks, Bootstrapped, bootstrapped, drawn_blocks, in_batches
+from boltzgen.free_energy.estimators import bennett
+from boltzgen.free_energy.overlap import bennett_overlap
+
+MOST_WORK = 1e6  # in place of infinite reduced work, which the overlap is not computed of
+
+
+@dataclass(frozen=True)
+class Combined:
+    """Weights of samples and frames together, and the free energy they imply.
+
+    Attributes
+    ----------
+    samples, frames
+        ln of the weight of each sample, and of each frame [ladders, each]: the mean weight is Z.
+    f
+        −ln Z with its bootstrap.
+    overlap
+        Of the two distributions: one where they are equal, zero where they have nothing in common.
+    """
+
+    samples: Float[np.ndarray, " samples"]
+    frames: Blocks
+    f: Bootstrapped
+    overlap: float
+
+
+def combined(samples: Float[np.ndarray, " samples"], frames: Blocks, seed: int = 0) -> Combined:
+    """Combine samples of a model and frames of the target.
+
+    Parameters
+    ----------
+    samples
+        ln w = −u − ln q of independent samples of the model; −∞ where a sample has no weight.
+    frames
+        The same of frames of the target [ladders, each], +∞ where the model cannot make one. Frames of a
+        ladder should be so far apart that they are nearly independent: all count as one sample each.
+    seed
+        Of the bootstrap over samples and ladders.
+
+    Raises
+    ------
+    NotConvergedError
+        Where the two have so little in common that there is no difference between them.
+    """
+    data = in_batches(samples), frames
+    draws = drawn_blocks((len(data[0]), len(frames)), np.random.default_rng(seed))
+    f = bootstrapped(bennett, data, draws)
+    works = np.clip(-samples, None, MOST_WORK), np.clip(frames.ravel(), -MOST_WORK, MOST_WORK)
+    overlap = bennett_overlap(*works, f.value)
+
+    def log_weights(log_w: np.ndarray) -> np.ndarray:
+        mixture = np.logaddexp(math.log(samples.size) - log_w, math.log(frames.size) + f.value)
+        return math.log(samples.size + frames.size) - mixture
+
+    return Combined(log_weights(samples), log_weights(frames), f, overlap)
