@@ -117,12 +117,14 @@ def best_answer(
     own = Answer(ensemble, "model", verdict)
     if verdict.converged or config.answer == "model" or family(config.model).trained_on != "energy":
         return own
-    with watch.stage("replica exchange", "the model did not converge"):
+    with watch.stage("diagnostics"):
         ladders = _ladders_so_far(problem)
-        if ladders is not None and seconds >= LEAST_SECONDS:
+    if ladders is not None and seconds >= LEAST_SECONDS:
+        with watch.stage("replica exchange", "the model did not converge"):
             ladders = _continued(ladders, config, problem, generator, watch, seconds)
-        if ladders is None or not ladders.sound:
-            return own if ladders is None else replace(own, replica_exchange=ladders.quality)
+    if ladders is None or not ladders.sound:
+        return own if ladders is None else replace(own, replica_exchange=ladders.quality)
+    with watch.stage("diagnostics"):
         found = _together(config, problem, model, drawn, ladders, generator)
         source: AnswerSource = "replica exchange" if found is None else "combined"
         if found is None:
