@@ -17,6 +17,8 @@ OPERATIONS = 128
 MOST_WINS = 2  # of either side
 LEAST_GAIN = 1.2  # of the rate with one thread
 
+_given: list[int] = []  # threads outside of each context that this process is in
+
 
 @contextmanager
 def paying_threads(adapt: bool = True) -> Iterator[None]:
@@ -25,12 +27,19 @@ def paying_threads(adapt: bool = True) -> Iterator[None]:
     Without ``adapt`` nothing changes: sums depend on the number of threads in their last digits.
     """
     given = torch.get_num_threads()
+    _given.append(given)
     try:
         if adapt and given > 1 and not _pay(given):
             torch.set_num_threads(1)
         yield
     finally:
+        _given.pop()
         torch.set_num_threads(given)
+
+
+def given_threads() -> int:
+    """Threads that torch has outside of ``paying_threads``: as many processes share a training."""
+    return _given[0] if _given else torch.get_num_threads()
 
 
 def _pay(threads: int) -> bool:

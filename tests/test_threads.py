@@ -28,6 +28,7 @@ def test_threads_are_kept_where_they_are_faster(monkeypatch, three_threads, seco
     monkeypatch.setattr(threads.time, "monotonic", lambda: now)
     with threads.paying_threads():
         assert torch.get_num_threads() == inside
+        assert threads.given_threads() == 3
     assert torch.get_num_threads() == 3
     with threads.paying_threads(adapt=False):
         assert torch.get_num_threads() == 3

@@ -16,6 +16,7 @@ from boltzgen.energies.energy import Energy
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.errors import EvaluationError, InputError
 from boltzgen.objectives.reverse_kl import reverse_kl
+from boltzgen.threads import given_threads
 
 if TYPE_CHECKING:
     from boltzgen.models.flow import FlowModel
@@ -99,7 +100,7 @@ def reason_against(device: torch.device) -> str | None:
         there, here = (_step_seconds(model, energy, each) for each in (device, torch.device("cpu")))
     except (RuntimeError, EvaluationError) as error:
         return f"it failed ({(str(error).splitlines() or [type(error).__name__])[0]})"
-    processes = min(MOST_PROCESSES, torch.get_num_threads())
+    processes = min(MOST_PROCESSES, given_threads())
     if there * processes > here:
         return (
             f"a step of {TIMED_BATCH} samples takes {1e3 * there:.0f} ms there and {1e3 * here:.0f} ms on the"

@@ -156,13 +156,14 @@ def _sampled(config: SampleConfig, folder: RunFolder | None, watch: Stopwatch) -
         torch.manual_seed(config.seed)
         generator = torch.Generator(select_device(config.device, watch.warn)).manual_seed(config.seed)
         start = start_level(config)
-        if start is None:
-            run = _trained(config, folder, generator, watch)
-        else:
-            if folder is not None:
-                folder.begin()
-            config = level_budget(config)
-            run = fitted_from(start, config, generator, watch)
+        with paying_threads(ends_by_time(config)):
+            if start is None:
+                run = _trained(config, folder, generator, watch)
+            else:
+                if folder is not None:
+                    folder.begin()
+                config = level_budget(config)
+                run = fitted_from(start, config, generator, watch)
         problem, model = run.problem, run.model
         with paying_threads(ends_by_time(config)):
             spent = watch.allowance(_sampling_seconds(config, watch))
@@ -188,11 +189,10 @@ def _trained(
     config: SampleConfig, folder: RunFolder | None, generator: torch.Generator, watch: Stopwatch
 ) -> SampledRun:
     """A model trained on the molecule's own energy, or on a reference."""
-    with paying_threads(ends_by_time(config)):
-        problem, reference = _prepared(config, folder, generator, watch)
-        model = untrained_model(config.model, config.model_settings, problem)
-        data, trained_on = training_data(config, problem, model, reference, generator)
-        checkpoints = None if folder is None else folder.checkpoints(model, problem, generator)
+    problem, reference = _prepared(config, folder, generator, watch)
+    model = untrained_model(config.model, config.model_settings, problem)
+    data, trained_on = training_data(config, problem, model, reference, generator)
+    checkpoints = None if folder is None else folder.checkpoints(model, problem, generator)
     training = fitted(config, problem, model, data, watch, checkpoints)
     figures = family(config.model).figures(model, data)
     return SampledRun(config, problem, model, training, trained_on, figures, reference)

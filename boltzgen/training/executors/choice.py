@@ -12,6 +12,7 @@ from boltzgen.cores import usable_cores
 from boltzgen.energies.bridge.term import BridgeTerm
 from boltzgen.errors import InputError
 from boltzgen.objectives.objective import Objective
+from boltzgen.threads import given_threads
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.executors.alone import Alone
 from boltzgen.training.executors.executor import Executor
@@ -61,7 +62,7 @@ def n_processes(objective: Objective, config: TrainingConfig) -> int:
     """
     if config.processes is not None:
         return config.processes
-    cores = min(usable_cores(), torch.get_num_threads(), MOST_PROCESSES)
+    cores = min(usable_cores(), given_threads(), MOST_PROCESSES)
     if config.max_steps is not None or cores == 1:
         return 1
     target = objective.target
