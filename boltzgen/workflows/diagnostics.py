@@ -13,7 +13,14 @@ from torch import Tensor
 from boltzgen.conformers import conformer_states, find_states, found_conformers
 from boltzgen.ensemble import Ensemble
 from boltzgen.errors import NotConvergedError
-from boltzgen.evaluation.convergence import MAX_MISSED_SHARE, Verdict, judge, missed_share
+from boltzgen.evaluation.convergence import (
+    MAX_MISSED_SHARE,
+    Verdict,
+    judge,
+    missed_share,
+    reachable,
+    unseen_share,
+)
 from boltzgen.evaluation.ladders import ladder_quality
 from boltzgen.models.model import GenerativeModel, LatentVariableModel, Model
 from boltzgen.molecules.stereo_check import PERCEPTION_SECONDS
@@ -90,11 +97,11 @@ def require_thermal_energy(ensemble: Ensemble, problem: Problem) -> None:
 @torch.no_grad()
 def verdict(ensemble: Ensemble, problem: Problem, model: Model, model_name: str) -> Verdict:
     """Whether to trust ``ensemble`` of ``model``; an ensemble without weights is never converged."""
+    if ensemble.has_free_energy:
+        missed = _missed_share(ensemble, problem, model)
+        return judge(ensemble.effective_sample_size, ensemble.pareto_k, missed)
     frames = problem.frames.thermal.positions
     frames = frames[:: max(1, len(frames) // JUDGED_FRAMES)]
-    if ensemble.has_free_energy:
-        missed = _missed_share(ensemble, problem, model, frames)
-        return judge(ensemble.effective_sample_size, ensemble.pareto_k, missed)
     missed = never_made_share(ensemble, frames.cpu().numpy())
     warnings = [NO_DENSITY.format(model_name)]
     warnings += [NEVER_MADE.format(100 * missed)] if missed > MAX_MISSED_SHARE else []
@@ -129,15 +136,26 @@ def never_made_share(ensemble: Ensemble, frames: Float[np.ndarray, "frames atoms
     return float(np.mean([tuple(row) not in made for row in conformer_states(states, frames)]))
 
 
-def _missed_share(ensemble: Ensemble, problem: Problem, model: Model, frames: Tensor) -> float:
-    """Share of thermal frames in conformers that the model has dropped."""
+def _missed_share(ensemble: Ensemble, problem: Problem, model: Model) -> float:
+    """Share of thermal frames in conformers, or in parts of them, that the model has dropped."""
+    thermal = problem.frames.thermal
+    step = max(1, len(thermal.positions) // JUDGED_FRAMES)
+    frames, ladder = thermal.positions[::step], thermal.ladder[::step].cpu()
     u = problem.target.reduced_energy(frames)
-    log_weights = -u.double() - _log_prob(model, frames).double()
+    log_weights = (-u.double() - _log_prob(model, frames).double()).cpu()
     table = found_conformers(ensemble.molecule, frames.cpu().numpy(), u.cpu().numpy())
-    return missed_share(
-        log_weights.cpu(), u.cpu(), torch.from_numpy(table.assignment), ensemble.log_z.value,
-        ensemble.mean_energy.value / ensemble.kT,
-    )  # fmt: skip
+    conformer = torch.from_numpy(table.assignment)
+    log_z, mean = ensemble.log_z.value, ensemble.mean_energy.value / ensemble.kT
+    missed = missed_share(log_weights, u.cpu(), conformer, log_z, mean)
+    counted = reachable(u.cpu(), conformer, mean)
+    if not bool(counted.any()):
+        return missed
+    drawn = ensemble.resample(min(len(ensemble), JUDGED_FRAMES)).positions
+    samples = torch.from_numpy(drawn).to(frames)
+    own = (-problem.target.reduced_energy(samples).double() - _log_prob(model, samples).double()).cpu()
+    n_effective = min(ensemble.effective_sample_size, float(len(samples)))
+    unseen = unseen_share(log_weights[counted], ladder[counted], own, n_effective, log_z)
+    return max(missed, unseen * float(counted.double().mean()))
 
 
 def _log_prob(model: Model, frames: Tensor) -> Tensor:
