@@ -46,7 +46,8 @@ def disagreements(
 def difference(found: Mapping[str, Bootstrapped], first: str, second: str) -> Disagreement:
     """How two estimators differ."""
     one, other = found[first], found[second]
-    spread = float(np.std(one.replicates - other.replicates, ddof=1))
+    common = min(len(one.replicates), len(other.replicates))
+    spread = float(np.std(one.replicates[:common] - other.replicates[:common], ddof=1))
     # Few blocks make replicates too narrow; the estimators' own errors know by how much.
     factors = [each.stderr / np.std(each.replicates, ddof=1) for each in (one, other) if each.stderr > 0]
     return Disagreement(first, second, one.value - other.value, spread * max([1.0, *map(float, factors)]))

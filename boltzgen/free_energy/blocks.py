@@ -8,7 +8,7 @@ same and quicker.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,16 +44,23 @@ def in_batches(values: Float[np.ndarray, " samples"], batches: int = BATCHES) ->
 
 
 def drawn_blocks(
-    sizes: tuple[int, ...], random: np.random.Generator, replicates: int = REPLICATES
-) -> list[tuple[Int[np.ndarray, " _"], ...]]:
-    """For each replicate the blocks that are drawn, with replacement, of each of several sets of blocks."""
-    return [tuple(random.integers(0, size, size) for size in sizes) for _ in range(replicates)]
+    blocks: int, seed: tuple[int, ...], replicates: int = REPLICATES
+) -> list[Int[np.ndarray, " blocks"]]:
+    """For each replicate the blocks that are drawn, with replacement; the same ones for the same ``seed``."""
+    random = np.random.default_rng(seed)
+    return [random.integers(0, blocks, blocks) for _ in range(replicates)]
+
+
+def independent(value: float, stderr: float, seed: tuple[int, ...]) -> Bootstrapped:
+    """An estimate of which only value and error are known, from data of its own: replicates are normal."""
+    random = np.random.default_rng(seed)
+    return Bootstrapped(value, stderr, math.nan, random.normal(value, stderr, REPLICATES))
 
 
 def bootstrapped(
     estimate: Callable[..., float],
     data: tuple[Blocks, ...],
-    draws: list[tuple[Int[np.ndarray, " _"], ...]],
+    draws: Sequence[tuple[Int[np.ndarray, " _"], ...]],
 ) -> Bootstrapped:
     """``estimate`` of the flattened ``data``, and of each of ``draws`` of its blocks.
 

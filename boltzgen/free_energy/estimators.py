@@ -26,14 +26,9 @@ from jaxtyping import Float
 from boltzgen.free_energy import quiet
 from boltzgen.free_energy.blocks import Blocks, Bootstrapped, bootstrapped, drawn_blocks, in_batches
 
-IMPORTANCE, FRAMES, BENNETT, ANNEALED = (
-    "importance weights",
-    "frames in the model",
-    "Bennett",
-    "annealed weights",
-)
+IMPORTANCE, FRAMES, BENNETT = "importance weights", "frames in the model", "Bennett"
 LEAST_WEIGHT = math.log(20.0)  # below the mean weight: where the region A of ``frames in the model`` ends
-SEED = 1976
+SAMPLES, LADDERS = 0, 1  # whose blocks are drawn
 
 
 @dataclass(frozen=True)
@@ -53,39 +48,32 @@ class Bounds:
 class WeightedData:
     """ln w of samples of the model, in batches, and of frames of the target, ladder by ladder.
 
-    Frames that the model cannot make have ln w = +∞; samples without weight −∞. annealed: ln w of particles
-    that were carried from the model to the target, E[w] = Z (annealed importance sampling, Neal 2001).
+    Frames that the model cannot make have ln w = +∞; samples without weight −∞.
     """
 
     samples: Blocks
     frames: Blocks | None = None
-    annealed: Blocks | None = None
 
     @classmethod
-    def of(
-        cls,
-        samples: Float[np.ndarray, " samples"],
-        frames: Blocks | None = None,
-        annealed: Float[np.ndarray, " particles"] | None = None,
-    ) -> WeightedData:
+    def of(cls, samples: Float[np.ndarray, " samples"], frames: Blocks | None = None) -> WeightedData:
         """Of independent ``samples``, and of ``frames`` [ladders, each]."""
         return cls(
             in_batches(np.asarray(samples, dtype=np.float64)),
             None if frames is None else np.asarray(frames, dtype=np.float64),
-            None if annealed is None else in_batches(np.asarray(annealed, dtype=np.float64)),
         )
 
 
-def estimates(data: WeightedData, seed: int = SEED) -> dict[str, Bootstrapped]:
-    """Every estimator of f that ``data`` allows, by name; replicates of different ones belong together."""
-    random = np.random.default_rng(seed)
+def estimates(data: WeightedData, seed: int = 0) -> dict[str, Bootstrapped]:
+    """Every estimator of f that ``data`` allows, by name; replicates of different ones belong together.
+
+    Those of samples and frames are drawn with ``(seed, SAMPLES)`` and ``(seed, LADDERS)``, for who draws
+    the same blocks elsewhere.
+    """
     samples, frames = data.samples, data.frames
-    draws = drawn_blocks((len(samples), 1 if frames is None else len(frames)), random)
-    found = {IMPORTANCE: bootstrapped(importance, (samples,), [draw[:1] for draw in draws])}
-    if data.annealed is not None:
-        own = drawn_blocks((len(data.annealed),), random)
-        found[ANNEALED] = bootstrapped(importance, (data.annealed,), own)
+    own = drawn_blocks(len(samples), (seed, SAMPLES))
+    found = {IMPORTANCE: bootstrapped(importance, (samples,), list(zip(own)))}
     if frames is not None:
+        draws = list(zip(own, drawn_blocks(len(frames), (seed, LADDERS)), strict=True))
         least = -importance(samples.ravel()) - LEAST_WEIGHT
 
         def within(ours: np.ndarray, theirs: np.ndarray) -> float:

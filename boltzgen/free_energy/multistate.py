@@ -42,7 +42,7 @@ class Multistate:
 
 
 def multistate(
-    sets: Sequence[Float[np.ndarray, "_ _ _"]], same_blocks: bool = False, seed: int = 0
+    sets: Sequence[Float[np.ndarray, "_ _ _"]], seeds: Sequence[tuple[int, ...]] | None = None
 ) -> Multistate:
     """MBAR of ``sets``, one for each sampled state, in the order of the states.
 
@@ -51,10 +51,8 @@ def multistate(
     sets
         Reduced energies [states, blocks, each] of the samples of state i, in every state. States beyond the
         last set have no samples of their own.
-    same_blocks
-        Whether block b of every set is of one and the same ladder, so that they are drawn together.
-    seed
-        Of the bootstrap.
+    seeds
+        Of the bootstrap of each set, by default all different.
 
     Raises
     ------
@@ -68,11 +66,13 @@ def multistate(
     f, overlap = _solved(sets, None)
     if spectral_gap(overlap) < LEAST_OVERLAP:
         raise NotConvergedError(NO_OVERLAP)
-    sizes = tuple(one.shape[1] for one in sets[: 1 if same_blocks else None])
-    replicates = []
-    for drawn in drawn_blocks(sizes, np.random.default_rng(seed), REPLICATES):
-        rows = drawn * len(sets) if same_blocks else drawn
-        replicates.append(_solved([one[:, row] for one, row in zip(sets, rows, strict=True)], f)[0])
+    sizes = [one.shape[1] for one in sets]
+    seeds = seeds or [(index,) for index in range(len(sets))]
+    draws = [drawn_blocks(size, seed, REPLICATES) for size, seed in zip(sizes, seeds, strict=True)]
+    replicates = [
+        _solved([one[:, row] for one, row in zip(sets, rows, strict=True)], f)[0]
+        for rows in zip(*draws, strict=True)
+    ]
     spread = np.std(replicates, axis=0, ddof=1) * small_sample_factor(*sizes)
     return Multistate(f, spread, np.array(replicates), overlap)
 

@@ -52,7 +52,7 @@ def temperature_curve(
     rungs: Float[np.ndarray, " rungs"],
     temperatures: Float[np.ndarray, " temperatures"],
     anchor: float,
-    seed: int = 0,
+    seed: tuple[int, ...] = (0,),
 ) -> Curve:
     """The curve at ``temperatures`` (K) of ``energies`` (kJ/mol) on the ``rungs`` (K) of a ladder.
 
@@ -95,7 +95,7 @@ def temperature_curve(
             " temperatures within it."
         )
     rows = [found]
-    for (drawn,) in drawn_blocks((n_ladders,), np.random.default_rng(seed), REPLICATES):
+    for drawn in drawn_blocks(n_ladders, seed, REPLICATES):
         rows.append(list(at(drawn, f)[1:4]))
     relative, energy, capacity = (np.array(column) for column in zip(*rows, strict=True))
     return Curve(

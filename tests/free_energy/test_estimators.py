@@ -12,7 +12,6 @@ from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.errors import InputError
 from boltzgen.free_energy.agreement import difference, disagreements, reported
 from boltzgen.free_energy.estimators import (
-    ANNEALED,
     BENNETT,
     FRAMES,
     IMPORTANCE,
@@ -36,14 +35,12 @@ def gaussian_data(random, n, n_frames, shift=0.7, width=0.9, log_z=-3.2):
         return log_p + log_z + 0.5 * x**2 + 0.5 * math.log(2 * math.pi)
 
     samples, frames = random.normal(size=n), random.normal(shift, width, n_frames)
-    return WeightedData.of(
-        log_weight(samples), log_weight(frames).reshape(LADDERS, -1), log_weight(random.normal(size=n))
-    )
+    return WeightedData.of(log_weight(samples), log_weight(frames).reshape(LADDERS, -1))
 
 
 def test_shifted_gaussians_have_their_closed_form():
     found = estimates(gaussian_data(np.random.default_rng(3), 40_000, 32_000))
-    assert set(found) == {IMPORTANCE, FRAMES, BENNETT, ANNEALED}
+    assert set(found) == {IMPORTANCE, FRAMES, BENNETT}
     for name, one in found.items():
         assert one.stderr < 0.01, name
         assert abs(one.value - 3.2) < 3 * one.stderr, name
@@ -103,7 +100,7 @@ def test_errors_cover_the_truth_as_often_as_they_say():
     held = dict.fromkeys((IMPORTANCE, FRAMES, BENNETT), 0)
     random = np.random.default_rng(8)
     for repeat in range(50):
-        found = estimates(gaussian_data(random, 1000, 320), seed=repeat)
+        found = estimates(gaussian_data(random, 2000, 640), seed=repeat)
         for name in held:
             held[name] += abs(found[name].value - 3.2) < 1.96 * found[name].stderr
     for name, times in held.items():
