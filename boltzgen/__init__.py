@@ -16,6 +16,7 @@ _PUBLIC = {
     "EvaluationError": "boltzgen.errors",
     "FAMILIES": "boltzgen.training.families",
     "Family": "boltzgen.training.families",
+    "FreeEnergySummary": "boltzgen.records.free_energy",
     "GenerativeModel": "boltzgen.models.model",
     "ImplicitModel": "boltzgen.models.model",
     "InputError": "boltzgen.errors",
@@ -27,6 +28,7 @@ _PUBLIC = {
     "RunSummary": "boltzgen.records.run",
     "SampleConfig": "boltzgen.workflows.config",
     "compile_system": "boltzgen.energies.compiler",
+    "free_energy": "boltzgen.workflows.free_energy",
     "load_model": "boltzgen.training.model_file",
     "load_system": "boltzgen.systems",
     "sample": "boltzgen.workflows.sample",
@@ -37,6 +39,7 @@ __all__ = [
     "Ensemble",
     "EvaluationError",
     "Family",
+    "FreeEnergySummary",
     "GenerativeModel",
     "ImplicitModel",
     "InputError",
@@ -48,6 +51,7 @@ __all__ = [
     "RunSummary",
     "SampleConfig",
     "compile_system",
+    "free_energy",
     "load_model",
     "load_system",
     "sample",
@@ -61,11 +65,13 @@ if TYPE_CHECKING:
     from boltzgen.models.model import GenerativeModel, ImplicitModel, LatentVariableModel
     from boltzgen.molecules.molecule import Molecule
     from boltzgen.problem import Problem
+    from boltzgen.records.free_energy import FreeEnergySummary
     from boltzgen.records.run import RunSummary
     from boltzgen.systems import MolecularSystem, load_system
     from boltzgen.training.families import FAMILIES, Family
     from boltzgen.training.model_file import load_model
     from boltzgen.workflows.config import SampleConfig
+    from boltzgen.workflows.free_energy import free_energy
     from boltzgen.workflows.sample import sample
 
 

@@ -3,8 +3,8 @@
     python scripts/write_schemas.py [--check]
 
 ``config``: settings of a run, as config.toml has them. ``summary``, ``reference-summary``: summary.json of
-`boltzgen sample` and `boltzgen reference`. ``comparison``: comparison.json. --check writes nothing and ends
-with exit code 1 if a file is not what the code gives.
+`boltzgen sample` and `boltzgen reference`. ``comparison``: comparison.json. ``free-energy``:
+free-energy.json. --check writes nothing and ends with exit code 1 if a file is not what the code gives.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from boltzgen.records.comparison import ComparisonSummary
+from boltzgen.records.free_energy import FreeEnergySummary
 from boltzgen.records.run import ReferenceSummary, RunSummary
 from boltzgen.workflows.config import SampleConfig
 
@@ -23,6 +24,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "summary": RunSummary,
     "reference-summary": ReferenceSummary,
     "comparison": ComparisonSummary,
+    "free-energy": FreeEnergySummary,
 }
 
 

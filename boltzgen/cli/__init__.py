@@ -11,6 +11,7 @@ sample, train        train a model, sample it, weigh the samples, report
 energy               energies of given conformers
 reference            an ensemble by replica exchange
 compare              every kind of model on one molecule
+free_energy          free energies, and differences between two states
 systems              the molecular systems known by name
 ===================  =====================================================================
 

@@ -10,6 +10,7 @@ from boltzgen import __version__
 from boltzgen.cli.compare import compare
 from boltzgen.cli.energy import energy
 from boltzgen.cli.exits import EXIT_BAD_INPUT, EXIT_FAULT, EXIT_NOT_CONVERGED, TOO_LITTLE_MEMORY, end
+from boltzgen.cli.free_energy import free_energy
 from boltzgen.cli.reference import reference
 from boltzgen.cli.reweight import reweight
 from boltzgen.cli.sample import sample
@@ -27,6 +28,7 @@ COMMANDS = (
     reference,
     compare,
     reweight,
+    free_energy,
     systems,
 )
 

@@ -20,7 +20,7 @@ from boltzgen.ensemble import Ensemble
 from boltzgen.errors import NotConvergedError
 from boltzgen.evaluation.convergence import MIN_EFFECTIVE_SAMPLES, Verdict
 from boltzgen.evaluation.ladders import MAX_DRIFT, MAX_R_HAT, ladder_quality, unseen_share
-from boltzgen.free_energy.combined import Combined, combined
+from boltzgen.thermodynamics.combined import Combined, combined
 from boltzgen.models.model import GenerativeModel, Model
 from boltzgen.problem import Problem
 from boltzgen.progress import StageProgress, Stopwatch

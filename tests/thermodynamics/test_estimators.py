@@ -10,8 +10,9 @@ import torch
 from boltzgen.energies.compiler import compile_system
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.errors import InputError
-from boltzgen.free_energy.agreement import difference, disagreements, reported
-from boltzgen.free_energy.estimators import (
+from boltzgen.systems import load_system
+from boltzgen.thermodynamics.agreement import difference, disagreements, reported
+from boltzgen.thermodynamics.estimators import (
     BENNETT,
     FRAMES,
     IMPORTANCE,
@@ -19,7 +20,6 @@ from boltzgen.free_energy.estimators import (
     bounds,
     estimates,
 )
-from boltzgen.systems import load_system
 from boltzgen.units import thermal_energy
 from tests.bonded_toy import log_z
 from tests.test_bonded_toys import PLACEMENTS, placed

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from boltzgen.free_energy.blocks import Blocks, Bootstrapped, bootstrapped, drawn_blocks, in_batches
-from boltzgen.free_energy.estimators import bennett
-from boltzgen.free_energy.overlap import bennett_overlap
+from boltzgen.thermodynamics.blocks import Blocks, Bootstrapped, bootstrapped, drawn_blocks, in_batches
+from boltzgen.thermodynamics.estimators import LADDERS, SAMPLES, bennett
+from boltzgen.thermodynamics.overlap import bennett_overlap
 
 MOST_WORK = 1e6  # in place of infinite reduced work, which the overlap is not computed of
 
@@ -59,7 +59,13 @@ def combined(samples: Float[np.ndarray, " samples"], frames: Blocks, seed: int =
         Where the two have so little in common that there is no difference between them.
     """
     data = in_batches(samples), frames
-    draws = drawn_blocks((len(data[0]), len(frames)), np.random.default_rng(seed))
+    draws = list(
+        zip(
+            drawn_blocks(len(data[0]), (seed, SAMPLES)),
+            drawn_blocks(len(frames), (seed, LADDERS)),
+            strict=True,
+        )
+    )
     f = bootstrapped(bennett, data, draws)
     works = np.clip(-samples, None, MOST_WORK), np.clip(frames.ravel(), -MOST_WORK, MOST_WORK)
     overlap = bennett_overlap(*works, f.value)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from boltzgen.free_energy.blocks import Bootstrapped
+from boltzgen.thermodynamics.blocks import Bootstrapped
 
 MOST_ERRORS = 3.0
 LEAST_DIFFERENCE = 2e-3  # kT: what rounding in single precision and finite bootstraps leave

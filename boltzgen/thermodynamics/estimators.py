@@ -23,8 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from boltzgen.free_energy import quiet
-from boltzgen.free_energy.blocks import Blocks, Bootstrapped, bootstrapped, drawn_blocks, in_batches
+from boltzgen.thermodynamics import quiet
+from boltzgen.thermodynamics.blocks import Blocks, Bootstrapped, bootstrapped, drawn_blocks, in_batches
 
 IMPORTANCE, FRAMES, BENNETT = "importance weights", "frames in the model", "Bennett"
 LEAST_WEIGHT = math.log(20.0)  # below the mean weight: where the region A of ``frames in the model`` ends

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float
 
 from boltzgen.errors import InputError, NotConvergedError
-from boltzgen.free_energy.blocks import drawn_blocks, small_sample_factor
-from boltzgen.free_energy.overlap import overlap_matrix, spectral_gap
-from boltzgen.free_energy.quiet import NO_OVERLAP, log_mbar_weights, mbar
+from boltzgen.thermodynamics.blocks import drawn_blocks, small_sample_factor
+from boltzgen.thermodynamics.overlap import overlap_matrix, spectral_gap
+from boltzgen.thermodynamics.quiet import NO_OVERLAP, log_mbar_weights, mbar
 
 REPLICATES = 40
 LEAST_OVERLAP = 1e-4

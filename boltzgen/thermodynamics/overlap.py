@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from boltzgen.free_energy.quiet import log_mbar_weights
+from boltzgen.thermodynamics.quiet import log_mbar_weights
 
 
 def bennett_overlap(

@@ -5,11 +5,11 @@ import pytest
 from pymbar.testsystems import harmonic_oscillators
 
 from boltzgen.errors import InputError, NotConvergedError
-from boltzgen.free_energy import quiet
-from boltzgen.free_energy.estimators import BENNETT, WeightedData, estimates
-from boltzgen.free_energy.multistate import multistate
-from boltzgen.free_energy.overlap import bennett_overlap
-from boltzgen.free_energy.temperature import temperature_curve
+from boltzgen.thermodynamics import quiet
+from boltzgen.thermodynamics.estimators import BENNETT, WeightedData, estimates
+from boltzgen.thermodynamics.multistate import multistate
+from boltzgen.thermodynamics.overlap import bennett_overlap
+from boltzgen.thermodynamics.temperature import temperature_curve
 from boltzgen.units import thermal_energy
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float
 
 from boltzgen.errors import InputError
-from boltzgen.free_energy.blocks import drawn_blocks, small_sample_factor
-from boltzgen.free_energy.multistate import REPLICATES
-from boltzgen.free_energy.quiet import log_mbar_weights, mbar
+from boltzgen.thermodynamics.blocks import drawn_blocks, small_sample_factor
+from boltzgen.thermodynamics.multistate import REPLICATES
+from boltzgen.thermodynamics.quiet import log_mbar_weights, mbar
 from boltzgen.units import thermal_energy
 
 MOST_FRAMES = 4000  # of each rung, for MBAR

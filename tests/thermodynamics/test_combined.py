@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from boltzgen.errors import NotConvergedError
-from boltzgen.free_energy.combined import combined
+from boltzgen.thermodynamics.combined import combined
 
 LOG_Z, SHARE, APART = 2.5, 0.3, 10.0  # of exp(−u); of the second well; between the wells
 

@@ -8,6 +8,10 @@ estimators   one density against the target: importance weights, frames, Bennett
 multistate   several ensembles at once: MBAR over temperatures or over potentials
 agreement    whether estimators agree, and the value that is reported
 temperature  F, U and C over temperature from the energies of a ladder
+averages     Boltzmann averages from samples and frames together
+regions      regions of configurations that a person names
+conventions  what a free energy means
+combined     samples of a model and frames as one weighted ensemble
 overlap      how much two ensembles have in common
 quiet        pymbar without its banner and its warnings
 ===========  ==============================================================================

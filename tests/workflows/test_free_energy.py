@@ -1,0 +1,130 @@
+"""Free energies from the whole workflow, against quadrature on the bonded toy."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import boltzgen
+from boltzgen.cli import app
+from boltzgen.errors import InputError
+from boltzgen.systems import load_system
+from boltzgen.units import thermal_energy
+from tests.bonded_toy import log_z
+
+FAST = {"max_steps": 60, "frames": {"ladders": 32, "picoseconds": 3.0}, "n": 4000, "seed": 1}
+TOY = "bonded-toy"
+
+
+def exact(temperature):
+    """F of the toy in kJ/mol."""
+    return -thermal_energy(temperature) * log_z(load_system(TOY).system, temperature)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A state's free energy, curve and populations, and the folder of it."""
+    folder = tmp_path_factory.mktemp("free-energy") / "run"
+    states = [
+        "short: distance 2-4 in [0, 0.3] and torsion 0-1-2-3 in [-400, 400]",
+        "all: angle 0-1-2 in [0, 180]",
+    ]
+    return boltzgen.free_energy(TOY, states=states, temperatures=[300, 400], out=folder, **FAST), folder
+
+
+def test_every_estimator_has_the_quadrature(run):
+    (state,) = run[0].states
+    assert {one.estimator for one in state.estimates} == {
+        "importance weights",
+        "frames in the model",
+        "Bennett",
+    }
+    for one in state.estimates:
+        assert one.stderr_kJ_mol < 0.03
+        assert abs(one.free_energy_kJ_mol - exact(300)) < 3 * one.stderr_kJ_mol, one.estimator
+    assert state.lower_bound_kJ_mol < exact(300) < state.upper_bound_kJ_mol
+    assert not state.disagreements
+    assert run[0].difference is None
+
+
+def test_the_curve_has_the_quadrature_and_its_derivatives(run):
+    (state,) = run[0].states
+    curve = state.curve
+    assert curve.temperatures_K == [300, 400]
+    for k, temperature in enumerate((300, 400)):
+        assert (
+            abs(curve.free_energy_kJ_mol[k] - exact(temperature)) < 3.5 * curve.free_energy_stderr_kJ_mol[k]
+        )
+        step = 1.0
+        entropy = -1000 * (exact(temperature + step) - exact(temperature - step)) / (2 * step)
+        assert abs(curve.entropy_J_mol_K[k] - entropy) < 3.5 * curve.entropy_stderr_J_mol_K[k]
+    assert abs(state.entropy_J_mol_K - curve.entropy_J_mol_K[0]) < 5 * state.entropy_stderr_J_mol_K
+
+
+def test_regions_have_populations_and_free_energies(run):
+    short, everything = run[0].states[0].regions
+    assert everything.population == pytest.approx(1.0)
+    assert 0 < short.population < 1
+    assert short.free_energy_kJ_mol == pytest.approx(-thermal_energy(300) * math.log(short.population))
+    assert abs(short.by_importance_weights - short.by_replica_exchange) < 0.1
+    assert short.agrees
+
+
+def test_files_and_json_schema_hold_the_summary(run):
+    summary, folder = run
+    assert json.loads((folder / "free-energy.json").read_text())["kind"] == "free-energy"
+    again = type(summary).model_validate_json((folder / "free-energy.json").read_text())
+    assert again.states[0].free_energy_kJ_mol == summary.states[0].free_energy_kJ_mol
+    assert (folder / "first" / "summary.json").exists()
+
+
+def test_a_finished_run_goes_on_until_the_error_is_reached(run):
+    tight = 0.6 * run[0].states[0].free_energy_stderr_kcal_mol
+    more = boltzgen.free_energy(run[1], temperatures=[300], error=tight, budget=60)
+    (state,) = more.states
+    assert state.free_energy_stderr_kcal_mol <= tight
+    assert state.n_samples > run[0].states[0].n_samples
+    assert abs(state.free_energy_kJ_mol - exact(300)) < 3.5 * state.free_energy_stderr_kJ_mol
+
+
+def test_between_two_temperatures_every_way_has_the_quadrature():
+    summary = boltzgen.free_energy(TOY, between=({"T": 300}, {"T": 390}), **FAST)
+    apart = summary.difference
+    assert (apart.first, apart.second) == ("T=300.0", "T=390.0")
+    assert {one.estimator for one in apart.estimates} == {
+        "two models",
+        "two models, importance weights",
+        "Bennett between the ensembles",
+        "MBAR over models and ensembles",
+        "MBAR over temperatures",
+    }
+    truth = exact(390) - exact(300)
+    for one in apart.estimates:
+        assert one.stderr_kJ_mol < 0.1, one.estimator
+        assert abs(one.free_energy_kJ_mol - truth) < 3.5 * one.stderr_kJ_mol, one.estimator
+    assert not apart.disagreements
+    assert 0.05 < apart.overlap < 1
+    assert apart.energy_kJ_mol - apart.temperature_entropy_kJ_mol == pytest.approx(apart.free_energy_kJ_mol)
+    kcal = apart.free_energy_kJ_mol / 4.184
+    assert apart.free_energy_kcal_mol == pytest.approx(kcal)
+
+
+def test_states_that_do_not_differ_and_models_without_density_are_refused(tmp_path):
+    with pytest.raises(InputError, match="two states are the same"):
+        boltzgen.free_energy(TOY, between=({"T": 300}, {"T": 300}), **FAST | {"max_steps": 2, "n": 200})
+    with pytest.raises(InputError, match="no exact density"):
+        boltzgen.free_energy(TOY, model="gan", **FAST | {"max_steps": 2, "n": 200})
+
+
+def test_the_command_prints_both_units_and_writes_json(tmp_path, run):
+    file = tmp_path / "figures.json"
+    result = CliRunner().invoke(
+        app, ["free-energy", str(run[1]), "--json", str(file), "--temperatures", "300"]
+    )
+    assert result.exit_code == (0 if json.loads(file.read_text())["converged"] else 3)
+    assert "kJ/mol" in result.stdout and "kcal/mol" in result.stdout
+    assert "8π²V" in result.stdout and "Bennett" in result.stdout
+    figures = json.loads(file.read_text())
+    assert np.isfinite(figures["states"][0]["free_energy_kJ_mol"])
