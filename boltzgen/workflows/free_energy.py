@@ -19,13 +19,15 @@ import torch
 from boltzgen.ensemble_folder import CONFIG, require_free_folder
 from boltzgen.errors import InputError
 from boltzgen.files.whole import write_whole
+from boltzgen.models.flow import FlowConfig
 from boltzgen.progress import Report, Spent, Stopwatch, silent
 from boltzgen.records.free_energy import FreeEnergySummary
 from boltzgen.settings import HIGHEST_TEMPERATURE
 from boltzgen.thermodynamics.conventions import CONVENTION
 from boltzgen.thermodynamics.regions import Region, parse_region
+from boltzgen.training.families import family
 from boltzgen.units import KJ_PER_KCAL
-from boltzgen.workflows.config import SampleConfig, sample_config, whole_budget
+from boltzgen.workflows.config import SampleConfig, require_sane, sample_config, whole_budget
 from boltzgen.workflows.free_energy_difference import difference
 from boltzgen.workflows.sample import run_sample
 from boltzgen.workflows.state_data import LadderRun, StateData, drawn_samples, joined
@@ -86,11 +88,20 @@ def free_energy(
         For input that cannot be used, in one sentence.
     """
     watch = Stopwatch(report)
+    known = _finished_runs(Path(molecule))
+    if known and between is not None:
+        raise InputError(
+            f"{molecule} holds finished runs: give the molecule itself to compare two states of it."
+        )
+    configs = []
+    if not known:
+        sides = [settings | _named(own) for own in between or ({},)]
+        configs = [sample_config({"molecule": str(molecule)} | side) for side in sides]
+        _require_usable(configs)
     with _results_folder(out) as folder:
-        sources = [
-            _source(molecule, settings | _named(own), folder / side, watch)
-            for own, side in zip(between or ({},), SIDES, strict=False)
-        ]
+        for config, side in zip(configs, SIDES, strict=False):
+            run_sample(config, folder / side, watch=Stopwatch(report))  # of its own: a budget begins here
+        sources = known or [folder / side for side in SIDES[: len(configs)]]
         summary = _summary(sources, states, temperatures, error, settings.get("budget"), watch)
         if out is not None:
             write_whole(folder / FREE_ENERGY, lambda path: path.write_text(summary.to_json()))
@@ -212,19 +223,20 @@ def _curve_temperatures(state: TrainedState, given: Sequence[float] | None) -> l
     return [float(temperature) for temperature in given]
 
 
-def _source(molecule: str | Path, settings: Mapping[str, Any], folder: Path, watch: Stopwatch) -> Path:
-    """The folder of the finished run of one state: that of ``molecule``, or a new one in ``folder``."""
-    given = Path(molecule)
-    for known in (given, given / folder.name):
-        if (known / CONFIG).exists():
-            return known
-    run_sample(sample_config({"molecule": str(molecule)} | dict(settings)), folder, watch=_part(watch))
-    return folder
+def _finished_runs(folder: Path) -> list[Path]:
+    """The run in ``folder``, or the one or two that an earlier free energy left in it."""
+    return [path for path in (folder, *(folder / side for side in SIDES)) if (path / CONFIG).exists()]
 
 
-def _part(watch: Stopwatch) -> Stopwatch:
-    """A watch for one run among several: its budget begins now."""
-    return Stopwatch(watch.report)
+def _require_usable(configs: Sequence[SampleConfig]) -> None:
+    """Raises InputError for states that are the same, and for models without an exact density."""
+    _state_names(configs)
+    for config in configs:
+        require_sane(config)
+        if family(config.model).config is not FlowConfig:
+            raise InputError(
+                f"Model '{config.model}' has no exact density, which a free energy needs: give model 'flow'."
+            )
 
 
 def _named(settings: Mapping[str, Any]) -> dict[str, Any]:
