@@ -20,7 +20,6 @@ from boltzgen.ensemble import Ensemble
 from boltzgen.errors import NotConvergedError
 from boltzgen.evaluation.convergence import MIN_EFFECTIVE_SAMPLES, Verdict
 from boltzgen.evaluation.ladders import MAX_DRIFT, MAX_R_HAT, ladder_quality, unseen_share
-from boltzgen.thermodynamics.combined import Combined, combined
 from boltzgen.models.model import GenerativeModel, Model
 from boltzgen.problem import Problem
 from boltzgen.progress import StageProgress, Stopwatch
@@ -37,6 +36,7 @@ from boltzgen.sampling.importance import (
 from boltzgen.sampling.tempering import temperature_ladder
 from boltzgen.sampling.thinning import thin
 from boltzgen.sampling.turns import BondTurns
+from boltzgen.thermodynamics.combined import Combined, combined
 from boltzgen.training.families import family
 from boltzgen.workflows.config import SampleConfig, wanted_effective_samples
 from boltzgen.workflows.diagnostics import whole_ladders

@@ -81,7 +81,7 @@ def state_result(
     weighted, ensemble, state = data.weighted, data.state.ensemble, data.state
     kT = state.target.kT
     found = estimates(weighted, seed)
-    if ensemble.has_free_energy and ensemble.metadata.get("refinement"):
+    if ensemble.metadata.get("refinement") and ensemble.metadata.get("answer", "model") == "model":
         found[REFINED] = independent(-ensemble.log_z.value, ensemble.log_z.stderr, (seed, 2))
     best = reported(found, PREFERENCE)
     f = found[best]

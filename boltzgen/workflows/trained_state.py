@@ -19,7 +19,7 @@ from boltzgen.models.model import GenerativeModel
 from boltzgen.systems import MolecularSystem, load_system
 from boltzgen.training.model_file import load_model
 from boltzgen.workflows.config import SampleConfig, read_config
-from boltzgen.workflows.preparation import select_device
+from boltzgen.workflows.devices import select_device
 
 CHUNK = 4096
 
