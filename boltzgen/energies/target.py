@@ -10,6 +10,7 @@ from torch import Tensor
 
 from boltzgen.energies.energy import Energy
 from boltzgen.errors import InputError
+from boltzgen.quantities import in_unit
 from boltzgen.units import thermal_energy
 
 _HESSIAN_CHUNK = 64  # conformations at once: the graphs of their gradients are in memory
@@ -33,10 +34,12 @@ class EvaluationCounter:
 class BoltzmannTarget:
     """u(x) = U(x)/kT of positions [batch, atoms, 3] in nm, counting every configuration evaluated.
 
-    Non-finite positions and coincident atoms have u = +inf and a zero gradient (see ``Energy``).
+    ``temperature``: kelvin, or an OpenMM quantity. Non-finite positions and coincident atoms have u = +inf
+    and a zero gradient (see ``Energy``).
     """
 
     def __init__(self, energy: Energy, temperature: float, counter: EvaluationCounter | None = None) -> None:
+        temperature = in_unit(temperature, "kelvin")
         if not 0.0 < temperature < float("inf"):
             raise InputError(f"temperature must be a positive number of kelvin, not {temperature}")
         self.energy = energy

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor
 
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.progress import Spent, untimed
+from boltzgen.quantities import PerPicosecond, Picoseconds
 from boltzgen.sampling.dynamics import Langevin
 from boltzgen.sampling.tempering import ReplicaExchange, temperature_ladder
 from boltzgen.sampling.turns import BondTurns
@@ -47,13 +48,13 @@ class FramesConfig(BaseModel):
 
     ladders: PositiveInt = Field(default=128, ge=2)
     hot_factor: float = Field(default=3.0, gt=1.0)
-    picoseconds: PositiveFloat = 15.0
+    picoseconds: Picoseconds = Field(default=15.0, gt=0)
     stop_early: bool = True
     steps_per_frame: PositiveInt = 50
-    time_step: PositiveFloat = 0.002
-    friction: PositiveFloat = 5.0
+    time_step: Picoseconds = Field(default=0.002, gt=0)
+    friction: PerPicosecond = Field(default=5.0, gt=0)
     walkers: PositiveInt = 512
-    local_picoseconds: PositiveFloat = 10.0
+    local_picoseconds: Picoseconds = Field(default=10.0, gt=0)
 
 
 @dataclass(frozen=True)

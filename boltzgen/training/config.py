@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from boltzgen.objectives.outliers import Outliers
+from boltzgen.quantities import PositiveSeconds
 
 ObjectiveName = Literal["auto", "reverse-kl", "guided", "mass-covering", "annealed", "walkers", "likelihood"]
 
@@ -97,7 +98,7 @@ class TrainingConfig(BaseModel):
 
     objective: ObjectiveName = "auto"
     stop_early: bool = True
-    budget_seconds: PositiveFloat | None = None
+    budget_seconds: PositiveSeconds | None = None
     max_steps: PositiveInt | None = None
     batch_size: PositiveInt = 512
     processes: PositiveInt | None = None

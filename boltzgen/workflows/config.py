@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
 
 from boltzgen.errors import InputError
 from boltzgen.files.given import read_text
 from boltzgen.memory import usable_bytes
+from boltzgen.quantities import Kelvin, PositiveKcalPerMole, Seconds
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.settings import HIGHEST_TEMPERATURE, LARGEST_SEED, no_such_setting, validated
 from boltzgen.training.config import TrainingConfig
@@ -57,19 +58,19 @@ class SampleConfig(BaseModel):
 
     molecule: str
     n_samples: int = 10_000
-    temperature: float = 300.0
+    temperature: Kelvin = 300.0
     forcefield: str | None = None
     solvent: str | None = None
     release_constraints: bool = False
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
-    budget_seconds: float | None = None
+    budget_seconds: Seconds | None = None
     device: str = "auto"
     reference: Path | None = None
     refine: Literal["auto", "off"] = "auto"
     answer: Literal["auto", "model"] = "auto"
     refine_share: float = Field(default=0.5, gt=0.0, lt=1.0)
     effective_samples: PositiveInt | None = None
-    free_energy_error: PositiveFloat | None = Field(default=None, allow_inf_nan=False)
+    free_energy_error: PositiveKcalPerMole | None = None
     start_from: str = "auto"
     frames: FramesConfig = FramesConfig()
     model: str = "flow"

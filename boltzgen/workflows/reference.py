@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor
 
 from boltzgen.coordinates.build import build_coordinates
@@ -19,6 +19,7 @@ from boltzgen.errors import InputError
 from boltzgen.evaluation.ladders import MAX_DRIFT, ladder_quality
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.progress import Report, StageProgress, silent
+from boltzgen.quantities import Kelvin, PerPicosecond, Picoseconds
 from boltzgen.records.run import ReferenceFacts
 from boltzgen.sampling.frames import thermal_dynamics
 from boltzgen.sampling.tempering import (
@@ -46,12 +47,12 @@ class ReferenceConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    temperature: PositiveFloat = 300.0
-    hottest: PositiveFloat = Field(default=900.0, le=HIGHEST_TEMPERATURE)
+    temperature: Kelvin = Field(default=300.0, gt=0)
+    hottest: Kelvin = Field(default=900.0, gt=0, le=HIGHEST_TEMPERATURE)
     ladders: PositiveInt = Field(default=32, ge=2)
-    picoseconds: PositiveFloat = Field(default=400.0, allow_inf_nan=False)
-    time_step: PositiveFloat = 0.001
-    friction: PositiveFloat = 2.0
+    picoseconds: Picoseconds = Field(default=400.0, gt=0, allow_inf_nan=False)
+    time_step: Picoseconds = Field(default=0.001, gt=0)
+    friction: PerPicosecond = Field(default=2.0, gt=0)
     steps_per_swap: PositiveInt = 100
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
 
