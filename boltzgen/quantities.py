@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import BeforeValidator, Field
 
 from boltzgen.errors import InputError
@@ -60,9 +61,43 @@ def in_unit(value: Any, unit: str) -> Any:
         return value.value_in_unit(base**-1 if unit.startswith("per_") else base)
     except TypeError as error:
         raise InputError(
-            f"{value} is not in units of {NAMES[unit]}: give a quantity of that kind, or a plain number of"
-            f" {NAMES[unit]}."
+            f"A quantity in {value.unit} cannot be read in {NAMES[unit]}: give one of that kind, or plain"
+            f" numbers of {NAMES[unit]}."
         ) from error
+
+
+def positions_in_nm(positions: Any) -> np.ndarray:
+    """Positions as an array of numbers.
+
+    Parameters
+    ----------
+    positions
+        [atoms, 3] or [frames, atoms, 3]: an array or a list of vectors in nm, or an OpenMM quantity of one.
+
+    Returns
+    -------
+    np.ndarray
+        [frames, atoms, 3] in nm, float64.
+
+    Raises
+    ------
+    InputError
+        For anything else, and where a number is not finite.
+    """
+    plain = in_unit(positions, "nanometer")
+    try:
+        x = np.array(plain, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"Positions cannot be a {type(positions).__name__} that is no array of numbers: give [atoms, 3]"
+            " in nm, or a quantity with units."
+        ) from error
+    if x.ndim not in (2, 3) or x.size == 0 or not np.isfinite(x).all():
+        raise InputError(
+            f"Positions of the shape {list(x.shape)} are none, or not finite: give [atoms, 3] or"
+            " [frames, atoms, 3] in nm."
+        )
+    return x if x.ndim == 3 else x[None]
 
 
 def _validator(unit: str) -> BeforeValidator:

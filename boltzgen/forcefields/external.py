@@ -22,10 +22,8 @@ MASS_TOLERANCE = 0.1  # dalton, between tables of atomic weights
 def read_system(path: str | Path, release_constraints: bool = False) -> openmm.System:
     """The system of an XML file, free of constraints and boxes.
 
-    Raises InputError: unreadable, a force that is code (PythonForce), a number that is none, a periodic box,
-    a barostat, constraints. ``release_constraints`` removes constraints whose atoms a bond force holds as
-    well; OpenMM leaves these forces out unless it is asked for
-    ``flexibleConstraints``.
+    Raises InputError: unreadable, a force that is code (PythonForce), a number that is none, and what
+    ``checked_system`` refuses.
     """
     path = Path(path)
     try:
@@ -39,8 +37,27 @@ def read_system(path: str | Path, release_constraints: bool = False) -> openmm.S
         raise InputError(f"'{path}' holds an OpenMM {type(system).__name__}, not a System.")
     understood = openmm.XmlSerializer.serialize(system)
     _require_numbers(ElementTree.fromstring(text), ElementTree.fromstring(understood), path)
-    _require_free(system, path)
-    _release_constraints(system, path, release_constraints)
+    return checked_system(system, f"'{path}'", release_constraints)
+
+
+def checked_system(system: openmm.System, what: str, release_constraints: bool = False) -> openmm.System:
+    """``system`` itself, without its constraints where these are released.
+
+    Parameters
+    ----------
+    what
+        What messages call it.
+    release_constraints
+        Removes constraints whose atoms a bond force holds as well; OpenMM leaves these forces out unless it
+        is asked for ``flexibleConstraints``.
+
+    Raises
+    ------
+    InputError
+        For a periodic box, a barostat and constraints.
+    """
+    _require_free(system, what)
+    _release_constraints(system, what, release_constraints)
     return system
 
 
@@ -66,19 +83,19 @@ def _parses(text: str) -> bool:
     return "_" not in text  # digit groups are Python's own
 
 
-def _require_free(system: openmm.System, path: Path) -> None:
+def _require_free(system: openmm.System, what: str) -> None:
     for force in system.getForces():
         if "Barostat" in type(force).__name__:
-            raise InputError(f"'{path}' has a barostat: remove it, a single molecule has no pressure.")
+            raise InputError(f"{what} has a barostat: remove it, a single molecule has no pressure.")
     if system.usesPeriodicBoundaryConditions():
-        raise InputError(f"'{path}' is periodic: build it without a box (NoCutoff) for a single molecule.")
+        raise InputError(f"{what} is periodic: build it without a box (NoCutoff) for a single molecule.")
 
 
-def _release_constraints(system: openmm.System, path: Path, allowed: bool) -> None:
+def _release_constraints(system: openmm.System, what: str, allowed: bool) -> None:
     constraints = [system.getConstraintParameters(k) for k in range(system.getNumConstraints())]
     if constraints and not allowed:
         raise InputError(
-            f"'{path}' constrains {len(constraints)} distances, which removes degrees of freedom: "
+            f"{what} constrains {len(constraints)} distances, which removes degrees of freedom: "
             "build it without constraints, or ask for their release."
         )
     held = {
@@ -90,7 +107,7 @@ def _release_constraints(system: openmm.System, path: Path, allowed: bool) -> No
     for first, second, _ in constraints:
         if frozenset((first, second)) not in held:
             raise InputError(
-                f"'{path}' holds particles {first} and {second} by a constraint alone, which cannot be "
+                f"{what} holds particles {first} and {second} by a constraint alone, which cannot be "
                 "released: build it without constraints or with flexibleConstraints=True."
             )
     for k in reversed(range(len(constraints))):
@@ -108,19 +125,19 @@ def total_charge(system: openmm.System) -> int:
     return round(sum(charges))
 
 
-def require_matching(system: openmm.System, molecule: Molecule, path: Path) -> None:
+def require_matching(system: openmm.System, molecule: Molecule, what: str) -> None:
     """InputError unless the particles are the molecule's atoms in their order, by number and mass."""
     if system.getNumParticles() != molecule.n_atoms:
         raise InputError(
-            f"'{path}' has {system.getNumParticles()} particles, but '{molecule.smiles}' has "
+            f"{what} has {system.getNumParticles()} particles, but '{molecule.smiles}' has "
             f"{molecule.n_atoms} atoms: give the topology that belongs to it."
         )
     masses = np.array([system.getParticleMass(index)._value for index in range(molecule.n_atoms)])
     for index, mass in enumerate(masses):
         if system.isVirtualSite(index):
-            raise InputError(f"'{path}' makes particle {index} a virtual site: these are not supported.")
+            raise InputError(f"{what} makes particle {index} a virtual site: these are not supported.")
         if not mass > 0:
-            raise InputError(f"'{path}' gives particle {index} the mass {mass}: every mass must be positive.")
+            raise InputError(f"{what} gives particle {index} the mass {mass}: every mass must be positive.")
     hydrogen = molecule.atomic_numbers == 1
     repartitioned = bool(np.any(masses[hydrogen] > molecule.masses[hydrogen] + MASS_TOLERANCE))
     deviation = np.abs(masses - molecule.masses)
@@ -130,7 +147,7 @@ def require_matching(system: openmm.System, molecule: Molecule, path: Path) -> N
         index = int(deviation.argmax())
         symbol = molecule.rdmol.GetAtomWithIdx(index).GetSymbol()
         raise InputError(
-            f"'{path}' gives particle {index} the mass {masses[index]:g}, but the molecule has {symbol} "
+            f"{what} gives particle {index} the mass {masses[index]:g}, but the molecule has {symbol} "
             "there: give both in one atom order."
         )
 

@@ -17,6 +17,7 @@ from boltzgen.errors import InputError
 from boltzgen.molecules import seeds
 from boltzgen.molecules.isomers import stereoisomers
 from boltzgen.molecules.peptides import label_atom, read_pdb, read_sequence
+from boltzgen.molecules.rdkit_input import read_mol
 from boltzgen.molecules.reading import read_file, read_smiles, with_hydrogens
 from boltzgen.molecules.smiles import parsed_smiles
 from boltzgen.molecules.stereo import StereoElements, canonical_smiles, smiles_from_positions
@@ -32,7 +33,7 @@ class Molecule:
     """One molecule with explicit hydrogens and complete stereo.
 
     ``rdmol`` holds the graph and, where the molecule came with positions, these as conformers (Å). Make one
-    with ``from_smiles``, ``from_file`` or ``from_sequence``.
+    with ``from_smiles``, ``from_file``, ``from_sequence`` or ``from_rdkit``.
     """
 
     rdmol: Chem.Mol
@@ -60,13 +61,40 @@ class Molecule:
         return cls(read_sequence(sequence), name or sequence)
 
     @classmethod
+    def from_rdkit(cls, rdmol: Chem.Mol, name: str | None = None, add_hydrogens: bool = False) -> Molecule:
+        """The molecule of an RDKit ``Mol``, whose conformers become the first seeds.
+
+        Parameters
+        ----------
+        rdmol
+            Is left as it is; the order of its atoms is kept.
+        name
+            By default its property "_Name".
+        add_hydrogens
+            Whether missing hydrogens are added; otherwise they are refused.
+
+        Raises
+        ------
+        InputError
+            For missing hydrogens, open stereo, conformers that contradict the labels, and what else cannot
+            be used.
+        """
+        named = rdmol.GetProp("_Name") if rdmol.HasProp("_Name") else ""
+        return cls(read_mol(rdmol, add_hydrogens), name or named or None)
+
+    @classmethod
     def from_json(cls, text: str) -> Molecule:
         """The molecule that ``to_json`` wrote: same atom order, stereo, residues, conformers and name."""
         content = json.loads(text)
         rdmol = rdMolInterchange.JSONToMols(content["graph"])[0]
+        Chem.SanitizeMol(rdmol)  # hybridisation, which MMFF94's types depend on, is not in RDKit's JSON
         for atom, label in zip(rdmol.GetAtoms(), content["residues"], strict=True):
             if label is not None:
                 label_atom(atom, *label)
+        for positions in content.get("conformers_angstrom", ()):  # older files have them in the graph
+            placed = Chem.Conformer(rdmol.GetNumAtoms())
+            placed.SetPositions(np.array(positions))
+            rdmol.AddConformer(placed, assignId=True)
         return cls(rdmol, content["name"])
 
     @staticmethod
@@ -76,13 +104,23 @@ class Molecule:
         return [Molecule(isomer) for isomer in stereoisomers(rdmol)]
 
     def to_json(self) -> str:
-        """Graph, stereo, residues, conformers and name as text (RDKit's JSON has all but the residues)."""
+        """Graph, stereo, residues, conformers and name as text.
+
+        RDKit's JSON has no residues, and rounds positions in their last digit.
+        """
         labels = [
             (info.GetName().strip(), info.GetResidueName().strip(), info.GetResidueNumber()) if info else None
             for info in (atom.GetPDBResidueInfo() for atom in self.rdmol.GetAtoms())
         ]
-        graph = rdMolInterchange.MolToJSON(self.rdmol)
-        return json.dumps({"name": self.name, "graph": graph, "residues": labels})
+        bare = Chem.Mol(self.rdmol)
+        bare.RemoveAllConformers()
+        content = {
+            "name": self.name,
+            "graph": rdMolInterchange.MolToJSON(bare),
+            "residues": labels,
+            "conformers_angstrom": [placed.GetPositions().tolist() for placed in self.rdmol.GetConformers()],
+        }
+        return json.dumps(content)
 
     @cached_property
     def smiles(self) -> str:
@@ -161,7 +199,7 @@ class Molecule:
             if here != key:
                 residue, key = topology.addResidue(here[1], chain, id=str(here[0])), here
             element = openmm.app.Element.getByAtomicNumber(atom.GetAtomicNum())
-            atoms.append(topology.addAtom(name, element, residue))
+            atoms.append(topology.addAtom(name, element, residue, formalCharge=atom.GetFormalCharge()))
         for i, j in self.bonds:
             topology.addBond(atoms[i], atoms[j])
         return topology

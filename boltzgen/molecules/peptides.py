@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,13 +136,18 @@ def _hydrogen_names(parent: str, residue: str, count: int) -> list[str]:
     return [f"{base}{k}" for k in range(start, start + count)]
 
 
+def is_peptide(residues: Iterable[str]) -> bool:
+    """Whether there are ``residues``, and all bear names that stand for an amino acid or a cap."""
+    names = set(residues)
+    return bool(names) and names <= {*RESIDUES, *ALIASES}
+
+
 def is_peptide_pdb(path: str | Path) -> bool:
     """Whether every residue of a PDB file bears a name that stands for an amino acid or a cap."""
     if not Path(path).is_file():
         raise InputError(f"There is no file '{path}'.")
     lines = Path(path).read_text(errors="replace").splitlines()
-    names = {line[17:20].strip() for line in lines if line.startswith(("ATOM", "HETATM"))}
-    return bool(names) and names <= {*RESIDUES, *ALIASES}
+    return is_peptide(line[17:20].strip() for line in lines if line.startswith(("ATOM", "HETATM")))
 
 
 def read_pdb(path: str | Path) -> Chem.Mol:
@@ -174,7 +180,7 @@ def read_pdb(path: str | Path) -> Chem.Mol:
                 f"'{path}' has no hydrogens and they cannot be added ({reason}): complete the file."
             ) from error
         topology, frames = modeller.topology, [_nanometres(modeller.positions)]
-    rdmol = _matched(topology, path)
+    rdmol = matched_topology(topology, f"'{path}'")
     for frame in frames:
         rdmol.AddConformer(conformer(frame), assignId=True)
     perceived = Chem.Mol(rdmol)
@@ -188,10 +194,13 @@ def _nanometres(positions: openmm.unit.Quantity) -> np.ndarray:
     return np.array(positions.value_in_unit(openmm.unit.nanometer))
 
 
-def _matched(topology: openmm.app.Topology, path: str | Path) -> Chem.Mol:
-    """The molecule of an OpenMM topology, its atoms in the topology's order and with its names."""
+def matched_topology(topology: openmm.app.Topology, what: str) -> Chem.Mol:
+    """The peptide of an OpenMM topology, its atoms in the topology's order and with its names.
+
+    Raises InputError for several chains, other residues and incomplete ones.
+    """
     if topology.getNumChains() != 1:
-        raise InputError(f"'{path}' has {topology.getNumChains()} chains: give one peptide chain.")
+        raise InputError(f"{what} has {topology.getNumChains()} chains: give one peptide chain.")
     hydrogens: dict[openmm.app.topology.Atom, list[openmm.app.topology.Atom]] = {}
     for first, second in topology.bonds():
         for atom, other in ((first, second), (second, first)):
@@ -202,7 +211,7 @@ def _matched(topology: openmm.app.Topology, path: str | Path) -> Chem.Mol:
     for name in names:
         if name not in RESIDUES:
             raise InputError(
-                f"'{path}' has the residue '{name}', which is not among {', '.join(RESIDUES)}: "
+                f"{what} has the residue '{name}', which is not among {', '.join(RESIDUES)}: "
                 "give an .sdf with a system.xml instead."
             )
     built = _assembled(names)
@@ -221,12 +230,12 @@ def _matched(topology: openmm.app.Topology, path: str | Path) -> Chem.Mol:
             group = [atom, *hydrogens.get(atom, [])]
             if here is None or len(here) != len(group):
                 raise InputError(
-                    f"'{path}': atom {atom.name} of {residue.name} {residue.id} or its hydrogens do not fit "
+                    f"{what}: atom {atom.name} of {residue.name} {residue.id} or its hydrogens do not fit "
                     "the residue (a disulfide, a missing atom, an odd protonation): correct the file."
                 )
             order.update(zip((member.index for member in group), here, strict=True))
     if place or len(order) != topology.getNumAtoms():
-        raise InputError(f"'{path}' lacks atoms of its residues: complete the file.")
+        raise InputError(f"{what} lacks atoms of its residues: complete the file.")
     rdmol = Chem.RenumberAtoms(built, [order[index] for index in range(len(order))])
     for atom, named in zip(rdmol.GetAtoms(), topology.atoms(), strict=True):
         info = atom.GetPDBResidueInfo()

@@ -39,12 +39,13 @@ def read_smiles(smiles: str) -> Chem.Mol:
     isomers = stereoisomers(rdmol)
     if len(isomers) == 1:
         return isomers[0]
+    raise open_stereo(what, isomers)
+
+
+def open_stereo(what: str, isomers: list[Chem.Mol]) -> InputError:
+    """What to tell of ``what``, whose labels fit all of ``isomers``, or none."""
     if not isomers:
-        raise InputError(f"{what} has no stereoisomer that fits into three dimensions.")
-    raise _open_stereo(what, isomers)
-
-
-def _open_stereo(what: str, isomers: list[Chem.Mol]) -> InputError:
+        return InputError(f"{what} has no stereoisomer that fits into three dimensions.")
     listed = "  ".join(canonical_smiles(isomer) for isomer in isomers[:MOST_SHOWN_ISOMERS])
     more = (
         f"  and {len(isomers) - MOST_SHOWN_ISOMERS} or more others"
@@ -77,7 +78,7 @@ def with_hydrogens(rdmol: Chem.Mol, what: str) -> Chem.Mol:
                 f" {bond.GetBeginAtomIdx()} and {bond.GetEndAtomIdx()}: give single, double, triple or"
                 " aromatic ones."
             )
-    _require_apart(rdmol, what)
+    require_apart(rdmol, what)
     rdmol = Chem.Mol(rdmol)
     for atom in rdmol.GetAtoms():  # numbers of a reaction: RDKit would take alike atoms for different ones
         atom.SetAtomMapNum(0)
@@ -90,7 +91,7 @@ def with_hydrogens(rdmol: Chem.Mol, what: str) -> Chem.Mol:
     return complete
 
 
-def _require_apart(rdmol: Chem.Mol, what: str) -> None:
+def require_apart(rdmol: Chem.Mol, what: str) -> None:
     """InputError where two atoms of a conformer of ``rdmol`` lie in one place or nowhere."""
     if rdmol.GetNumAtoms() < 2:
         return
@@ -129,7 +130,7 @@ def read_file(path: str | Path) -> Chem.Mol:
             first.AddConformer(conformer, assignId=True)
     isomers = stereoisomers(first)
     if len(isomers) != 1:
-        raise _open_stereo(f"'{path}'", isomers)
+        raise open_stereo(f"'{path}'", isomers)
     return isomers[0]
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
 
+from boltzgen.ensemble_folder import INPUT
 from boltzgen.errors import InputError
 from boltzgen.files.given import read_text
 from boltzgen.memory import usable_bytes
@@ -132,13 +133,18 @@ def config_toml(config: SampleConfig) -> str:
 
 
 def read_config(path: str | Path) -> SampleConfig:
-    """The run that a TOML file describes. Raises InputError naming what is wrong with it."""
+    """The run that a TOML file describes, its input.json being the one beside it.
+
+    Raises InputError naming what is wrong with it.
+    """
     try:
         settings = tomllib.loads(read_text(path, MOST_MEGABYTES))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not TOML: {error}.") from error
     except RecursionError as error:
         raise InputError(f"{path} is not a configuration: its values are nested too deeply.") from error
+    if settings.get("molecule") == INPUT:
+        settings["molecule"] = str(Path(path).parent / INPUT)
     return validated(SampleConfig, **settings)
 
 

@@ -36,7 +36,7 @@ from boltzgen.sampling.importance import (
     pareto_k,
     systematic_resample,
 )
-from boltzgen.systems import DEFAULT_FORCEFIELD, MolecularSystem, load_system
+from boltzgen.systems import DEFAULT_FORCEFIELD, MolecularSystem, MoleculeInput, load_system
 from boltzgen.training.families import family, untrained_model
 from boltzgen.workflows.config import SampleConfig, default_budget, require_room
 from boltzgen.workflows.fitting import fitted, training_data
@@ -85,11 +85,11 @@ def start_level(config: SampleConfig) -> str | None:
     return config.start_from
 
 
-def level_budget(config: SampleConfig) -> SampleConfig:
+def level_budget(config: SampleConfig, molecule: MoleculeInput) -> SampleConfig:
     """``config`` with a budget, by default several times that of a run on the cheap level."""
     if config.budget_seconds is not None:
         return config
-    system = load_system(config.molecule, config.forcefield, config.solvent)
+    system = load_system(molecule, config.forcefield, config.solvent)
     return config.model_copy(
         update={"budget_seconds": TIMES_LONGER * default_budget(system.molecule.n_atoms)}
     )
@@ -146,17 +146,24 @@ def weighed_samples(
     )
 
 
-def fitted_from(start: str, config: SampleConfig, generator: torch.Generator, watch: Stopwatch) -> SampledRun:
-    """A flow of the energy of ``config``, trained on the force field ``start`` first.
+def fitted_from(
+    start: str,
+    config: SampleConfig,
+    generator: torch.Generator,
+    watch: Stopwatch,
+    molecule: MoleculeInput,
+) -> SampledRun:
+    """A flow of the energy of ``config`` for ``molecule``, trained on the force field ``start`` first.
 
     Raises InputError where either cannot describe the molecule.
     """
     with watch.stage("seed conformers"):
-        system = load_system(config.molecule, config.forcefield, config.solvent, config.release_constraints)
+        system = load_system(molecule, config.forcefield, config.solvent, config.release_constraints)
         require_room(config.n_samples, system.molecule.n_atoms)
     target = BoltzmannTarget(compile_system(system.system), config.temperature)
     cheap = start_config(start, config)
-    problem = prepare(cheap, generator, watch)
+    named = system.molecule if isinstance(molecule, MolecularSystem) else molecule
+    problem = prepare(cheap, generator, watch, load_system(named, cheap.forcefield, cheap.solvent))
     model = untrained_model(config.model, config.model_settings, problem)
     assert isinstance(model, FlowModel)
     data, _ = training_data(cheap, problem, model, None, generator)

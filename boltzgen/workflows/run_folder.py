@@ -16,6 +16,7 @@ from boltzgen.ensemble_folder import (
     CHECKPOINT,
     CONFIG,
     ENSEMBLE_FILES,
+    INPUT,
     MODEL,
     PROBLEM,
     REPORT,
@@ -26,13 +27,17 @@ from boltzgen.ensemble_folder import (
     write_missing,
 )
 from boltzgen.errors import InputError, UnsavedResultsError
+from boltzgen.files.given import read_text
 from boltzgen.files.lock import FolderLock
 from boltzgen.files.tensors import load_tensors, save_tensors
 from boltzgen.files.whole import remove_partials, write_whole
 from boltzgen.models.model import Model
+from boltzgen.molecules.molecule import Molecule
 from boltzgen.problem import Problem
 from boltzgen.progress import Stopwatch
 from boltzgen.report.page import report_page
+from boltzgen.systems import MolecularSystem
+from boltzgen.systems.stored import MOST_MEGABYTES, stored_text, write_stored
 from boltzgen.training.checkpoint import Checkpoints, fingerprint
 from boltzgen.training.model_file import save_model
 from boltzgen.workflows.config import SampleConfig, config_toml, read_config
@@ -44,20 +49,26 @@ PAGE_BYTES = 5 * BYTES_PER_MEGABYTE  # report, conformers and what else does not
 
 @contextmanager
 def held_folder(
-    out: str | Path | None, config: SampleConfig, resume: bool, watch: Stopwatch
+    out: str | Path | None,
+    config: SampleConfig,
+    resume: bool,
+    watch: Stopwatch,
+    given: Molecule | MolecularSystem | None = None,
 ) -> Iterator[RunFolder | None]:
     """The folder ``out`` of the run of ``config``, in which no other run writes; None where there is none.
 
     A free folder, or with ``resume`` one that the same run began. What a killed writer left half written is
-    removed. Raises InputError where the folder holds another run or another process writes there.
+    removed. ``given``: the molecule or system of a program that ``config`` has no name for.
+
+    Raises InputError where the folder holds another run or another process writes there.
     """
     if out is None:
         yield None
         return
     with FolderLock(Path(out)) as lock:
-        _require_own(Path(out), config, resume)
+        _require_own(Path(out), config, resume, given)
         remove_partials(Path(out))
-        yield RunFolder(Path(out), config, lock, watch)
+        yield RunFolder(Path(out), config, lock, watch, given)
 
 
 def is_finished(folder: Path) -> bool:
@@ -71,10 +82,20 @@ def can_go_on(folder: Path) -> bool:
 
 
 class RunFolder:
-    """The files of one run, which holds the lock of ``path``. ``watch`` is told what could not be written."""
+    """The files of one run, which holds the lock of ``path``. ``watch`` is told what could not be written.
 
-    def __init__(self, path: Path, config: SampleConfig, lock: FolderLock, watch: Stopwatch) -> None:
-        self.path, self.config, self.lock, self.watch = path, config, lock, watch
+    ``given``: the molecule or system of a program, which goes into the folder with the configuration.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        config: SampleConfig,
+        lock: FolderLock,
+        watch: Stopwatch,
+        given: Molecule | MolecularSystem | None = None,
+    ) -> None:
+        self.path, self.config, self.lock, self.watch, self.given = path, config, lock, watch, given
 
     @property
     def is_finished(self) -> bool:
@@ -98,11 +119,18 @@ class RunFolder:
         Raises InputError where that cannot be written.
         """
         try:
-            write_whole(self.path / CONFIG, lambda path: path.write_text(config_toml(self.config)))
+            self._write_config(self.path)
         except OSError as error:
             raise InputError(
                 f"{self.path} cannot be written to ({error.strerror}); choose another folder."
             ) from error
+
+    def _write_config(self, folder: Path) -> None:
+        config = self.config
+        if self.given is not None:
+            write_stored(self.given, folder / INPUT)
+            config = config.model_copy(update={"molecule": INPUT})
+        write_whole(folder / CONFIG, lambda path: path.write_text(config_toml(config)))
 
     def keep_problem(self, problem: Problem, generator: torch.Generator) -> None:
         """Keep what was prepared, with the random numbers and the time as they are.
@@ -175,7 +203,7 @@ class RunFolder:
         for place in other_places(self.path, needed):
             try:
                 folder = Path(tempfile.mkdtemp(prefix=f"boltzgen-{self.path.resolve().name}-", dir=place))
-                write_whole(folder / CONFIG, lambda path: path.write_text(config_toml(self.config)))
+                self._write_config(folder)
                 self._write_all(folder, ensemble, model)
             except OSError:
                 continue
@@ -214,8 +242,10 @@ def other_places(folder: Path, needed: int) -> Iterator[Path]:
         disks.add(disk)
 
 
-def _require_own(folder: Path, config: SampleConfig, resume: bool) -> None:
-    """Raises InputError where ``folder`` is neither free nor, with ``resume``, that of ``config``.
+def _require_own(
+    folder: Path, config: SampleConfig, resume: bool, given: Molecule | MolecularSystem | None
+) -> None:
+    """Raises InputError where ``folder`` is neither free nor, with ``resume``, that of this run.
 
     Files of an ensemble that were written without the summary, which comes last, are removed: they will be
     written again.
@@ -231,6 +261,10 @@ def _require_own(folder: Path, config: SampleConfig, resume: bool) -> None:
                 f"{folder} holds a run with other settings ('{name}' is {theirs!r} there, {ours!r} here):"
                 " give the same settings, or another folder."
             )
+    if given is not None and stored_text(given) != read_text(folder / INPUT, MOST_MEGABYTES):
+        raise InputError(
+            f"{folder} holds a run of another molecule or system ({INPUT}): give the same, or another folder."
+        )
     if not is_finished(folder):
         for name in ENSEMBLE_FILES:
             (folder / name).unlink(missing_ok=True)

@@ -10,10 +10,14 @@ from typing import Any
 import torch
 
 from boltzgen.ensemble import Ensemble
+from boltzgen.files.names import INPUT
+from boltzgen.forcefields.parametrise import is_program
+from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.stereo_check import PERCEPTION_SECONDS
 from boltzgen.problem import Problem
 from boltzgen.progress import Report, Stopwatch, silent
-from boltzgen.systems import MolecularSystem, load_system
+from boltzgen.systems import MolecularSystem, MoleculeInput, load_system
+from boltzgen.systems.given import given_input
 from boltzgen.threads import paying_threads
 from boltzgen.training.families import family, untrained_model
 from boltzgen.workflows.config import (
@@ -40,10 +44,12 @@ WRITING_SHARE = 0.05  # of the budget, at most two seconds: for diagnostics and 
 
 
 def sample(
-    molecule: str,
+    molecule: MoleculeInput,
     n: int = 10_000,
     temperature: float = 300.0,
     *,
+    positions: Any = None,
+    add_hydrogens: bool = False,
     forcefield: str | None = None,
     solvent: str | None = None,
     release_constraints: bool = False,
@@ -68,15 +74,20 @@ def sample(
     Parameters
     ----------
     molecule
-        A SMILES, a file, a peptide sequence or a named system.
+        A SMILES, a file, a peptide sequence or a named system; an RDKit ``Mol``, a ``Molecule``, a
+        ``MolecularSystem`` or an OpenMM pair ``(topology, system)``. See ``load_system``.
     n
         Conformations to generate.
     temperature
-        K.
+        K. OpenMM quantities are taken wherever a setting has a unit.
+    positions
+        Of an OpenMM pair: [atoms, 3] or [frames, atoms, 3] in nm, or a quantity.
+    add_hydrogens
+        Whether missing hydrogens of an RDKit ``Mol`` are added; otherwise they are refused.
     forcefield, solvent
         By default MMFF94 in vacuum; for peptides and named systems their own.
     release_constraints
-        Whether the bond constraints of a system.xml are dropped.
+        Whether the bond constraints of an OpenMM system are dropped.
     seed
         Of all random numbers.
     budget
@@ -99,7 +110,8 @@ def sample(
         "auto" betters a flow's samples in what is left of the budget where less than half of them are
         effective; "off" leaves them as the model makes them.
     out
-        Folder for the run's files.
+        Folder for the run's files. A molecule that is not text is written there as input.json, so that the
+        run can be resumed, and repeated by ``boltzgen train FOLDER/config.toml``.
     resume
         Whether a run that was cut short in ``out`` goes on.
     report
@@ -120,14 +132,30 @@ def sample(
     NotConvergedError
         Where no sample is a conformer of the molecule.
     """
-    given = {
-        "molecule": molecule, "n": n, "temperature": temperature, "forcefield": forcefield,
+    given = given_input(molecule, positions, add_hydrogens, release_constraints)
+    if isinstance(given, MolecularSystem):
+        system = load_system(given, forcefield, solvent)
+        forcefield, solvent, release_constraints = None, None, False  # as the system has them
+        if is_program(system.forcefield):  # a run knows how to begin with a cheaper energy
+            given, forcefield, solvent = system.molecule, system.forcefield, system.solvent
+    settings_given = {
+        "molecule": _called(given, out), "n": n, "temperature": temperature, "forcefield": forcefield,
         "solvent": solvent, "release_constraints": release_constraints, "seed": seed, "budget": budget,
         "effective": effective, "free_energy_error": free_energy_error,
         "max_steps": max_steps, "device": device, "model": model, "model_settings": model_settings,
         "objective": objective, "reference": reference, "refine": refine,
     }  # fmt: skip
-    return run_sample(sample_config(given | settings), out, report, resume=resume)
+    own = None if isinstance(given, str) else given
+    return run_sample(sample_config(settings_given | settings), out, report, resume=resume, given=own)
+
+
+def _called(given: str | Molecule | MolecularSystem, out: str | Path | None) -> str:
+    """What the configuration of a run calls its molecule: where it will be written, or what it is."""
+    if isinstance(given, str):
+        return given
+    if out is not None:
+        return str(Path(out) / INPUT)
+    return (given.molecule if isinstance(given, MolecularSystem) else given).smiles
 
 
 def run_sample(
@@ -136,20 +164,24 @@ def run_sample(
     report: Report = silent,
     watch: Stopwatch | None = None,
     resume: bool = False,
+    given: Molecule | MolecularSystem | None = None,
 ) -> Ensemble:
     """The recipe. ``watch`` may have been started earlier, so that start-up counts against the budget.
 
     With ``resume`` a run that was cut short goes on from the last checkpoint in its folder ``out``; what a
-    finished one wrote is returned as it is.
+    finished one wrote is returned as it is. ``given`` is the molecule or system, in place of the one that
+    ``config`` names.
     """
     watch = watch or Stopwatch(report)
     require_sane(config)
-    with held_folder(out, config, resume, watch) as folder:
-        return _sampled(config, folder, watch)
+    with held_folder(out, config, resume, watch, given) as folder:
+        return _sampled(config, folder, watch, given or config.molecule)
 
 
-def _sampled(config: SampleConfig, folder: RunFolder | None, watch: Stopwatch) -> Ensemble:
-    """The run of ``config``, its files in ``folder``."""
+def _sampled(
+    config: SampleConfig, folder: RunFolder | None, watch: Stopwatch, molecule: MoleculeInput
+) -> Ensemble:
+    """The run of ``config`` for ``molecule``, its files in ``folder``."""
     if folder is not None and folder.is_finished:
         return folder.completed()
     with torch.random.fork_rng(devices=[]):
@@ -158,12 +190,12 @@ def _sampled(config: SampleConfig, folder: RunFolder | None, watch: Stopwatch) -
         start = start_level(config)
         with paying_threads(ends_by_time(config)):
             if start is None:
-                run = _trained(config, folder, generator, watch)
+                run = _trained(config, folder, generator, watch, molecule)
             else:
                 if folder is not None:
                     folder.begin()
-                config = level_budget(config)
-                run = fitted_from(start, config, generator, watch)
+                config = level_budget(config, molecule)
+                run = fitted_from(start, config, generator, watch, molecule)
         problem, model = run.problem, run.model
         with paying_threads(ends_by_time(config)):
             spent = watch.allowance(_sampling_seconds(config, watch))
@@ -186,10 +218,14 @@ def _sampled(config: SampleConfig, folder: RunFolder | None, watch: Stopwatch) -
 
 
 def _trained(
-    config: SampleConfig, folder: RunFolder | None, generator: torch.Generator, watch: Stopwatch
+    config: SampleConfig,
+    folder: RunFolder | None,
+    generator: torch.Generator,
+    watch: Stopwatch,
+    molecule: MoleculeInput,
 ) -> SampledRun:
     """A model trained on the molecule's own energy, or on a reference."""
-    problem, reference = _prepared(config, folder, generator, watch)
+    problem, reference = _prepared(config, folder, generator, watch, molecule)
     model = untrained_model(config.model, config.model_settings, problem)
     data, trained_on = training_data(config, problem, model, reference, generator)
     checkpoints = None if folder is None else folder.checkpoints(model, problem, generator)
@@ -199,14 +235,18 @@ def _trained(
 
 
 def _prepared(
-    config: SampleConfig, folder: RunFolder | None, generator: torch.Generator, watch: Stopwatch
+    config: SampleConfig,
+    folder: RunFolder | None,
+    generator: torch.Generator,
+    watch: Stopwatch,
+    molecule: MoleculeInput,
 ) -> tuple[Problem, Ensemble | None]:
     """The problem, as an earlier session left it or new, and the reference that ``config`` names."""
     problem = None if folder is None else folder.kept_problem(generator)
     if problem is not None:
         return problem, _reference(config, problem.system)
     with watch.stage("seed conformers"):
-        system = load_system(config.molecule, config.forcefield, config.solvent, config.release_constraints)
+        system = load_system(molecule, config.forcefield, config.solvent, config.release_constraints)
         require_room(config.n_samples, system.molecule.n_atoms)
         reference = _reference(config, system)
     problem = prepare(config, generator, watch, system)

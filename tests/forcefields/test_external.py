@@ -29,7 +29,7 @@ def test_a_written_system_comes_back_equal(tmp_path, molecule):
     system = mmff_system(molecule)
     x = molecule.seed_conformers(2)
     read = read_system(write(tmp_path / "system.xml", system))
-    require_matching(read, molecule, tmp_path)
+    require_matching(read, molecule, str(tmp_path))
     np.testing.assert_array_equal(energies(read, x), energies(system, x))
 
 
@@ -56,7 +56,7 @@ def test_repartitioned_hydrogen_masses_are_taken(tmp_path, molecule):
     system = mmff_system(molecule)
     system.setParticleMass(2, molecule.masses[2] - 2)
     system.setParticleMass(8, molecule.masses[8] + 2)
-    require_matching(read_system(write(tmp_path / "system.xml", system)), molecule, tmp_path)
+    require_matching(read_system(write(tmp_path / "system.xml", system)), molecule, str(tmp_path))
 
 
 def with_box(system):
@@ -85,7 +85,7 @@ def test_unusable_systems_are_named(tmp_path, molecule, spoil, sentence):
     system = mmff_system(molecule)
     spoil(system)
     with pytest.raises(InputError, match=sentence):
-        require_matching(read_system(write(tmp_path / "system.xml", system)), molecule, tmp_path)
+        require_matching(read_system(write(tmp_path / "system.xml", system)), molecule, str(tmp_path))
 
 
 def test_unreadable_files_are_named(tmp_path, molecule):

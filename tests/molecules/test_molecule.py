@@ -40,6 +40,18 @@ def test_text_form_gives_the_same_molecule_back(smiles):
     np.testing.assert_array_equal(back.stereo.cis, molecule.stereo.cis)
 
 
+def test_text_form_keeps_what_mmff94_goes_by():
+    molecule = Molecule.from_smiles("CC(=O)N(C)c1ccncc1F")
+    back = Molecule.from_json(molecule.to_json())
+    strains = []
+    for rdmol in (molecule.rdmol, back.rdmol):
+        placed = Chem.Mol(rdmol)
+        placed.AddConformer(conformer(molecule.seed_conformers(1)[0]))
+        properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(placed)
+        strains.append(rdForceFieldHelpers.MMFFGetMoleculeForceField(placed, properties).CalcEnergy())
+    assert strains[0] == strains[1]
+
+
 def test_text_form_keeps_residues():
     molecule = Molecule.from_sequence("ACE-ALA-NME")
     names = [atom.name for atom in Molecule.from_json(molecule.to_json()).to_openmm_topology().atoms()]
