@@ -21,7 +21,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from boltzgen.errors import InputError
-from boltzgen.files.checksums import SUMS, require_checksums, write_checksums
+from boltzgen.files.checksums import require_checksums, write_checksums
+from boltzgen.files.names import (
+    ARRAYS,
+    CONFIG,
+    CONFORMERS,
+    ENSEMBLE_FILES,
+    MODEL,
+    MOLECULE,
+    RUN_FILES,
+    SUMMARY,
+    TOPOLOGY,
+    TRAJECTORY,
+)
 from boltzgen.files.whole import json_text, read_json, write_whole
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.sampling.importance import Estimate, WeightStatistics
@@ -30,17 +42,6 @@ if TYPE_CHECKING:
     import mdtraj
     from rdkit import Chem
 
-ARRAYS, MOLECULE, SUMMARY = "ensemble.npz", "molecule.json", "summary.json"
-CONFORMERS, TRAJECTORY, TOPOLOGY = "conformers.sdf", "trajectory.dcd", "topology.pdb"
-# A molecule or system that a program gave to the run, where config.toml has no name for it.
-INPUT = "input.json"
-MODEL, CONFIG, REPORT = "model.safetensors", "config.toml", "report.html"
-# Of a run under way or cut short; a finished one has none of these.
-CHECKPOINT, EARLIER_CHECKPOINT = "checkpoint.safetensors", "checkpoint-earlier.safetensors"
-PROBLEM, SESSION = "problem.safetensors", "session.safetensors"
-UNFINISHED_FILES = (CHECKPOINT, EARLIER_CHECKPOINT, PROBLEM, SESSION)
-ENSEMBLE_FILES = (ARRAYS, MOLECULE, CONFORMERS, TRAJECTORY, TOPOLOGY, SUMS, SUMMARY)
-RUN_FILES = (*ENSEMBLE_FILES, INPUT, MODEL, CONFIG, REPORT, *UNFINISHED_FILES)
 MOST_TRAJECTORY_FRAMES = 10_000
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 
 from boltzgen.ensemble import Ensemble
-from boltzgen.ensemble_folder import ARRAYS, MOLECULE, SUMMARY
 from boltzgen.files.checksums import write_checksums
+from boltzgen.files.names import ARRAYS, MOLECULE, SUMMARY
 from boltzgen.systems import load_system
 from boltzgen.workflows.reference import ReferenceConfig, reference_ensemble
 

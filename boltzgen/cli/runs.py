@@ -72,7 +72,7 @@ def finish(summary: dict[str, Any], out: Path | None, as_json: bool) -> None:
 
     Exit code 4 tells that it did, but that the samples are replica exchange's, without a free energy.
     """
-    from boltzgen.ensemble_folder import SUMMARY
+    from boltzgen.files.names import SUMMARY
     from boltzgen.files.whole import json_text
     from boltzgen.records.run import RunSummary, read_summary
 

@@ -8,6 +8,8 @@ tensors
     Nested states of tensors and numbers in one safetensors file, with a checksum and without pickle.
 checksums
     ``SHA256SUMS`` of a folder, as ``sha256sum`` writes and checks it.
+names
+    The names of the files in the folder of a run.
 lock
     One writer at a time in a folder, on shared file systems too.
 """

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
 
-from boltzgen.ensemble_folder import INPUT
 from boltzgen.errors import InputError
 from boltzgen.files.given import read_text
+from boltzgen.files.names import INPUT
 from boltzgen.memory import usable_bytes
 from boltzgen.quantities import Kelvin, PositiveKcalPerMole, Seconds
 from boltzgen.sampling.frames import FramesConfig

@@ -85,11 +85,11 @@ def start_level(config: SampleConfig) -> str | None:
     return config.start_from
 
 
-def level_budget(config: SampleConfig, molecule: MoleculeInput) -> SampleConfig:
+def level_budget(config: SampleConfig, molecule: MoleculeInput | None = None) -> SampleConfig:
     """``config`` with a budget, by default several times that of a run on the cheap level."""
     if config.budget_seconds is not None:
         return config
-    system = load_system(molecule, config.forcefield, config.solvent)
+    system = load_system(molecule or config.molecule, config.forcefield, config.solvent)
     return config.model_copy(
         update={"budget_seconds": TIMES_LONGER * default_budget(system.molecule.n_atoms)}
     )

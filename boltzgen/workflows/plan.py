@@ -49,7 +49,7 @@ def plan(config: SampleConfig, watch: Stopwatch | None = None) -> Plan:
     own, cheap = None, config
     if start is not None:
         own = load_system(config.molecule, config.forcefield, config.solvent, config.release_constraints)
-        config = level_budget(config, config.molecule)
+        config = level_budget(config)
         cheap = start_config(start, config)
     sketched = cheap.model_copy(update={"frames": SKETCH, "training": TrainingConfig(max_steps=TRIAL_STEPS)})
     with torch.random.fork_rng(devices=[]):

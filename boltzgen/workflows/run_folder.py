@@ -12,7 +12,11 @@ from pathlib import Path
 import torch
 
 from boltzgen.ensemble import Ensemble
-from boltzgen.ensemble_folder import (
+from boltzgen.ensemble_folder import require_free_folder, write_missing
+from boltzgen.errors import InputError, UnsavedResultsError
+from boltzgen.files.given import read_text
+from boltzgen.files.lock import FolderLock
+from boltzgen.files.names import (
     CHECKPOINT,
     CONFIG,
     ENSEMBLE_FILES,
@@ -23,12 +27,7 @@ from boltzgen.ensemble_folder import (
     SESSION,
     SUMMARY,
     UNFINISHED_FILES,
-    require_free_folder,
-    write_missing,
 )
-from boltzgen.errors import InputError, UnsavedResultsError
-from boltzgen.files.given import read_text
-from boltzgen.files.lock import FolderLock
 from boltzgen.files.tensors import load_tensors, save_tensors
 from boltzgen.files.whole import remove_partials, write_whole
 from boltzgen.models.model import Model
