@@ -14,7 +14,7 @@ from torch import Tensor
 from boltzgen.codegen.nvrtc import compiled
 from boltzgen.errors import EvaluationError
 
-Argument = Tensor | int | float | ctypes.c_int64
+Argument = Tensor | int | float | ctypes.c_int64 | ctypes.c_void_p
 """Of a kernel: a tensor (its address), a C ``int``, a ``double``, or what ctypes says it is."""
 
 

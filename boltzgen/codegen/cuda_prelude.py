@@ -22,6 +22,7 @@ def prelude(dtype: torch.dtype) -> str:
         f"INLINE T {name}_(T a, T b) {{ return {name}{suffix}(a, b); }}\n" for name in ("pow", "atan2")
     )
     return f"""#ifdef __CUDACC_RTC__
+typedef int int32_t;
 typedef long long int64_t;
 #endif
 #define INLINE static __device__ __forceinline__

@@ -16,8 +16,9 @@ from typing import Any
 from boltzgen.codegen.cache import cache_folder, check_library, find_library, library_path
 from boltzgen.errors import EvaluationError
 
-# No --use_fast_math: divisions, roots and transcendental functions keep their precision.
-_OPTIONS = ("--std=c++17",)
+# No --use_fast_math: divisions, roots and transcendental functions keep their precision. Warning 177 is of
+# functions that are not used, which preludes have.
+_OPTIONS = ("--std=c++17", "-diag-suppress=177")
 _SUFFIX = ".cubin"
 
 

@@ -23,7 +23,7 @@ _LIBRARY = torch.library.Library(_NAMESPACE, "FRAGMENT")
 
 
 class Operator:
-    """An operator that runs on the CPU.
+    """An operator that runs as machine code, on the CPU or on NVIDIA GPUs.
 
     Parameters
     ----------
@@ -44,7 +44,8 @@ class Operator:
         self.schema, self._kernel = schema, kernel
         self.name = schema.partition("(")[0]
         _LIBRARY.define(schema)
-        _LIBRARY.impl(self.name, kernel, "CPU")
+        for place in ("CPU", "CUDA"):
+            _LIBRARY.impl(self.name, kernel, place)
         torch.library.register_fake(f"{_NAMESPACE}::{self.name}", fake, lib=_LIBRARY)
         self.overload = getattr(getattr(torch.ops, _NAMESPACE), self.name).default
         self._differentiated: Callable[..., Outputs] = self.below_autograd

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -21,14 +22,30 @@ from torch import Tensor
 from boltzgen.codegen.cpp_prelude import SCALARS
 from boltzgen.codegen.torch_operators import Operator, Outputs
 from boltzgen.flows import transforms
-from boltzgen.flows.cpp import kernels
+from boltzgen.flows.cpp import kernels as cpp_kernels
+from boltzgen.flows.cuda import kernels as cuda_kernels
 
 _Received = tuple[Tensor | None, Tensor | None]
 
 
+def _kernels(device: torch.device) -> ModuleType:
+    """The layers' machine code for this device."""
+    return cpp_kernels if device.type == "cpu" else cuda_kernels
+
+
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _available(dtype: torch.dtype) -> bool:
-    return kernels.available(dtype)
+def _available(dtype: torch.dtype, device: torch.device) -> bool:
+    return _kernels(device).available(dtype, device)
+
+
+def _rows(state: Tensor) -> Tensor:
+    """The state as contiguous [rows, batch]."""
+    return state.t().contiguous()
+
+
+def _row_gradients(by_state: Tensor) -> Tensor:
+    """The same of a gradient, as a copy that may be changed in place."""
+    return by_state.t().clone(memory_format=torch.contiguous_format)
 
 
 def _serves(states: Sequence[tuple[Tensor, int]], *others: Tensor) -> bool:
@@ -41,8 +58,8 @@ def _serves(states: Sequence[tuple[Tensor, int]], *others: Tensor) -> bool:
     return (
         dtype in SCALARS
         and all(s.ndim == 2 and s.shape[:1] == batch and s.shape[1] >= least for s, least in states)
-        and all(t.device.type == "cpu" and t.dtype == dtype for t in (*(s for s, _ in states), *others))
-        and _available(dtype)
+        and all(t.device == first.device and t.dtype == dtype for t in (*(s for s, _ in states), *others))
+        and _available(dtype, first.device)
     )
 
 
@@ -72,7 +89,8 @@ _COUPLING = (
 def _spline_kernel(
     state: Tensor, raw: Tensor, moved: Tensor, bound: float, periodic: bool, inverse: bool
 ) -> Outputs:
-    result, log_det = kernels.spline(kernels.rows(state), raw.contiguous(), moved, bound, periodic, inverse)
+    kernels = _kernels(state.device)
+    result, log_det = kernels.spline(_rows(state), raw.contiguous(), moved, bound, periodic, inverse)
     return result.t(), log_det
 
 
@@ -87,15 +105,17 @@ def _spline_backward(
     inverse: bool,
     learns: bool,
 ) -> Outputs:
-    by_state = kernels.row_gradients(by_result)
-    state, raw = kernels.rows(state), raw.contiguous()
+    kernels = _kernels(state.device)
+    by_state = _row_gradients(by_result)
+    state, raw = _rows(state), raw.contiguous()
     settings = (bound, periodic, inverse, learns)
     by_raw = kernels.spline_gradient(by_state, by_log_det.contiguous(), state, raw, moved, *settings)
     return by_state.t(), by_raw
 
 
 def _affine_kernel(state: Tensor, raw: Tensor, moved: Tensor, inverse: bool) -> Outputs:
-    result, log_det = kernels.affine(kernels.rows(state), raw.contiguous(), moved, inverse)
+    kernels = _kernels(state.device)
+    result, log_det = kernels.affine(_rows(state), raw.contiguous(), moved, inverse)
     return result.t(), log_det
 
 
@@ -108,8 +128,9 @@ def _affine_backward(
     inverse: bool,
     learns: bool,
 ) -> Outputs:
-    by_state = kernels.row_gradients(by_result)
-    state, raw = kernels.rows(state), raw.contiguous()
+    kernels = _kernels(state.device)
+    by_state = _row_gradients(by_result)
+    state, raw = _rows(state), raw.contiguous()
     by_raw = kernels.affine_gradient(by_state, by_log_det.contiguous(), state, raw, moved, inverse, learns)
     return by_state.t(), by_raw
 
@@ -128,7 +149,8 @@ def _coupling_kernel(
     last: Tensor,
     network: list[Tensor],
 ) -> Outputs:
-    torsions, stiff = kernels.rows(torsions), kernels.rows(stiff)
+    kernels = _kernels(torsions.device)
+    torsions, stiff = _rows(torsions), _rows(stiff)
     made = kernels.features(torsions, stiff, kept, folded, fold, kept_stiff)
     raw, inside = kernels.perceptron(made, network, last, bias)
     if periodic:
@@ -158,8 +180,9 @@ def _coupling_backward(
     weights: list[Tensor],
     inside: list[Tensor],
 ) -> Outputs:
-    torsions, stiff = kernels.rows(torsions), kernels.rows(stiff)
-    by_moved, by_log_det = kernels.row_gradients(by_result), by_log_det.contiguous()
+    kernels = _kernels(torsions.device)
+    torsions, stiff = _rows(torsions), _rows(stiff)
+    by_moved, by_log_det = _row_gradients(by_result), by_log_det.contiguous()
     if periodic:
         shaped = transforms.by_column(raw, moved)
         by_raw = kernels.spline_gradient(

@@ -52,9 +52,9 @@ def _layers(dtype: torch.dtype) -> ctypes.CDLL:
 
 
 @cache
-def available(dtype: torch.dtype) -> bool:
+def available(dtype: torch.dtype, device: torch.device) -> bool:
     """Whether the layers' machine code can be had in this precision; a failed compilation is said once."""
-    if not can_compile():
+    if device.type != "cpu" or not can_compile():
         return False
     try:
         load_libraries([layer_source(dtype), product_source(dtype)])  # side by side
@@ -62,16 +62,6 @@ def available(dtype: torch.dtype) -> bool:
         warnings.warn(f"flows run uncompiled, several times slower: {error}", stacklevel=2)
         return False
     return True
-
-
-def rows(state: Tensor) -> Tensor:
-    """The state as contiguous [rows, batch]."""
-    return state.t().contiguous()
-
-
-def row_gradients(by_state: Tensor) -> Tensor:
-    """The same of a gradient, as a copy that may be changed in place."""
-    return by_state.t().clone(memory_format=torch.contiguous_format)
 
 
 def _bins(raw: Tensor, periodic: bool) -> int:
