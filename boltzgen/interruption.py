@@ -1,6 +1,8 @@
-"""Signals that ask a process to end: Ctrl-C, SIGTERM, and SIGUSR1, by which Slurm announces the end of a job.
+"""Signals that ask a process to end: Ctrl-C, SIGTERM, and SIGUSR1 or SIGUSR2, by which schedulers announce it.
 
-The first one lets the process put its work aside; while that lasts, the second one ends it at once.
+The first one lets the process put its work aside; while that lasts, the second one ends it at once. Slurm
+sends a signal to every process of a job, and a process that works for another one may get it from there as
+well: ``ignore_repeated_signals`` is for these.
 """
 
 from __future__ import annotations
@@ -12,8 +14,11 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+_NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 EXIT_REQUEUE = 75  # EX_TEMPFAIL of sysexits.h: try again later
+
+_repeated: Any = signal.SIG_DFL  # what a signal after the first one does
 
 
 class InterruptedRunError(BaseException):
@@ -29,7 +34,7 @@ class InterruptedRunError(BaseException):
     @property
     def exit_code(self) -> int:
         """128 and the signal's number, as shells have it; 75 where a scheduler is to start the job again."""
-        again = hasattr(signal, "SIGUSR1") and self.number == signal.SIGUSR1
+        again = signal.Signals(self.number).name.startswith("SIGUSR")
         return EXIT_REQUEUE if again else 128 + self.number
 
 
@@ -51,6 +56,15 @@ def ignore_signals() -> None:
     """Leave them to the process that this one works for."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def ignore_repeated_signals() -> None:
+    """In this process, from now on: while work is put aside after a first signal, others change nothing.
+
+    For a process that another one started, which ends it by SIGKILL where it takes too long.
+    """
+    global _repeated
+    _repeated = signal.SIG_IGN
 
 
 class DeferredSignals:
@@ -86,16 +100,16 @@ class DeferredSignals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.number = number
-        _end_on_the_next()
+        _leave_the_next()
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
-    _end_on_the_next()
+    _leave_the_next()
     raise InterruptedRunError(number)
 
 
-def _end_on_the_next() -> None:
-    """By the system, whatever Python is doing then."""
+def _leave_the_next() -> None:
+    """To the system, which ends the process whatever Python is doing then, or ignores it."""
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, _repeated)

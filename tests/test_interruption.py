@@ -19,6 +19,18 @@ model_settings = {torsion_couplings = 2, torsion_hidden = 8, stiff_couplings = 2
 frames = {ladders = 8, picoseconds = 1.0, walkers = 64, local_picoseconds = 2.0}
 training = {objective = "reverse-kl", max_steps = STEPS, batch_size = 64}
 """
+WORKER = """
+import os, signal
+from boltzgen.interruption import InterruptedRunError, ignore_repeated_signals, raising_on_signals
+ignore_repeated_signals()
+with raising_on_signals():
+    try:
+        signal.raise_signal(signal.SIGUSR2)
+    except InterruptedRunError as stopped:
+        for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGTERM):
+            signal.raise_signal(number)
+        os._exit(stopped.exit_code)
+"""
 BUSY = """
 from boltzgen.interruption import DeferredSignals
 with DeferredSignals():
@@ -53,7 +65,8 @@ def trains(process) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 75)]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 75), (signal.SIGUSR2, 75)],
 )
 def test_a_signal_is_raised_with_its_exit_code(number, code):
     before = signal.getsignal(number)
@@ -84,6 +97,10 @@ def test_the_second_one_ends_the_process_at_once():
             process.wait(0.5)
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == -signal.SIGINT
+
+
+def test_repeated_signals_do_not_disturb_a_process_that_works_for_another():
+    assert subprocess.run([sys.executable, "-c", WORKER]).returncode == 75
 
 
 def test_a_run_without_a_folder_says_that_nothing_is_kept(tmp_path):

@@ -1,9 +1,9 @@
-"""One writer at a time in a folder, on file systems that several machines share too.
+"""One process at a time at a task or in a folder, on file systems that several machines share too.
 
-The lock is the file ``.lock``, made by an operation that only one of several writers succeeds in
-(``O_EXCL``, atomic on local disks, NFS from version 3, and Lustre). It says who holds it. The holder renews
-the file's time; a lock whose holder has ended on this machine, or that nobody has renewed for ``LEASE``
-seconds, is stale and taken over.
+A lease is a file that is made by an operation in which only one of several processes succeeds (``O_EXCL``,
+atomic on local disks, NFS from version 3, and Lustre). It says who holds it. The holder renews the file's
+time; a lease whose holder has ended on this machine, or that nobody has renewed for ``LEASE`` seconds, is
+stale and taken over. The lock of a folder is the lease ``.lock`` in it.
 """
 
 from __future__ import annotations
@@ -25,76 +25,64 @@ LEASE, BEAT = 180.0, 20.0  # seconds
 _ATTEMPTS = 5
 
 
-class FolderLock:
-    """The right to write in ``folder``, which is made where it is not there; a context manager.
+class FolderInUseError(InputError):
+    """Another run writes in the folder."""
 
-    Entering raises InputError where the folder cannot be used and while another run holds the lock; leaving
-    gives it back. A process that was
-    suspended for longer than the lease may lose its lock; ``require_held`` tells.
+
+class Lease:
+    """The right to what the file at ``path`` stands for, as long as this process renews it.
+
+    ``other``: what the holder that ``acquire`` found says of itself. ``lost``: whether another
+    process has taken the lease over, as this one was suspended for longer than ``LEASE``.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / LOCK
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.token = uuid.uuid4().hex
+        self.lost = False
+        self.other: dict[str, Any] | None = None
         self._ended = threading.Event()
-        self._lost = False
         self._owner = 0
 
-    def __enter__(self) -> FolderLock:
-        folder = self.path.parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder} cannot be used ({error.strerror}); choose another folder.") from error
+    def acquire(self) -> bool:
+        """Whether this process has the lease now; False where another one has it.
+
+        Raises OSError where the file cannot be made.
+        """
         for _ in range(_ATTEMPTS):
             if self._made():
                 self._owner = os.getpid()
-                threading.Thread(target=self._renew, name="lock renewal", daemon=True).start()
-                return self
+                threading.Thread(target=self._renew, name="lease renewal", daemon=True).start()
+                return True
             holder = _holder(self.path)
             if holder is not None and not _is_stale(self.path, holder):
-                raise InputError(
-                    f"{folder} is in use by another run (process {holder.get('pid')} on"
-                    f" {holder.get('host')}): wait for its end, or give another folder."
-                )
+                self.other = holder
+                return False
             if holder is not None:
                 self._set_aside(holder)
-        raise InputError(f"{folder} is wanted by several runs at once: give each its own folder.")
+        return False
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def release(self) -> None:
+        """Give the lease back; in a forked child, whose parent has it, nothing happens."""
         if os.getpid() != self._owner:
-            return  # a forked child: the lock is its parent's
+            return
         self._ended.set()
         holder = _holder(self.path)
         if holder is not None and holder.get("token") == self.token:
             self.path.unlink(missing_ok=True)
 
-    def require_held(self) -> None:
-        """Raises EvaluationError where another run has taken the lock over."""
-        if self._lost:
-            raise EvaluationError(
-                f"another run took {self.path.parent} over, as this one gave no sign for {LEASE:g} s: nothing"
-                " more is written there"
-            )
-
     def _made(self) -> bool:
-        """Whether this process has made the lock, and with it holds it."""
+        """Whether this process has made the file, and with it has the lease."""
         try:
             descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-            with os.fdopen(descriptor, "w") as stream:
-                json.dump({"token": self.token, **_self()}, stream)
         except FileExistsError:
             return False
-        except OSError as error:
-            raise InputError(
-                f"{self.path.parent} cannot be written to ({error.strerror}); choose another folder."
-            ) from error
+        with os.fdopen(descriptor, "w") as stream:
+            json.dump({"token": self.token, **_self()}, stream)
         return True
 
     def _set_aside(self, stale: dict[str, Any]) -> None:
-        """Remove the ``stale`` lock, and no other that was made in the meantime."""
+        """Remove the ``stale`` file, and no other that was made in the meantime."""
         aside = self.path.with_name(f"{LOCK}-{self.token}")
         try:
             self.path.rename(aside)
@@ -110,10 +98,60 @@ class FolderLock:
         while not self._ended.wait(BEAT):
             holder = _holder(self.path)
             if holder is None or holder.get("token") != self.token:
-                self._lost = True
+                self.lost = not self._ended.is_set()
                 return
             with suppress(OSError):
                 os.utime(self.path)
+
+
+class FolderLock:
+    """The right to write in ``folder``, which is made where it is not there; a context manager.
+
+    Entering raises FolderInUseError while another run holds the lock, and InputError where the folder cannot
+    be used; leaving gives it back. A process that was suspended for longer than the lease may lose its lock;
+    ``require_held`` tells.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.lease = folder, Lease(folder / LOCK)
+
+    def __enter__(self) -> FolderLock:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"{self.folder} cannot be used ({error.strerror}); choose another folder."
+            ) from error
+        try:
+            held = self.lease.acquire()
+        except OSError as error:
+            raise InputError(
+                f"{self.folder} cannot be written to ({error.strerror}); choose another folder."
+            ) from error
+        other = self.lease.other
+        if not held and other is not None:
+            raise FolderInUseError(
+                f"{self.folder} is in use by another run (process {other.get('pid')} on"
+                f" {other.get('host')}): wait for its end, or give another folder."
+            )
+        if not held:
+            raise FolderInUseError(
+                f"{self.folder} is wanted by several runs at once: give each its own folder."
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.lease.release()
+
+    def require_held(self) -> None:
+        """Raises EvaluationError where another run has taken the lock over."""
+        if self.lease.lost:
+            raise EvaluationError(
+                f"another run took {self.folder} over, as this one gave no sign for {LEASE:g} s: nothing"
+                " more is written there"
+            )
 
 
 def _self() -> dict[str, Any]:

@@ -66,7 +66,7 @@ def test_a_killed_holder_leaves_a_lock_that_is_taken_over(tmp_path):
 
 def test_a_process_that_has_the_number_of_a_dead_holder_does_not_hold(tmp_path):
     with FolderLock(tmp_path) as held:
-        content = json.loads(held.path.read_text())
+        content = json.loads(held.lease.path.read_text())
     (tmp_path / ".lock").write_text(json.dumps(content | {"started": "1"}))
     with FolderLock(tmp_path):
         pass
@@ -86,25 +86,25 @@ def test_a_holder_elsewhere_is_respected_while_it_renews(tmp_path, content):
 def test_the_holder_renews_and_notices_that_it_was_robbed(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "BEAT", 0.01)
     with FolderLock(tmp_path) as held:
-        os.utime(held.path, (0.0, 0.0))
+        os.utime(held.lease.path, (0.0, 0.0))
         ended = time.monotonic() + 10.0
-        while held.path.stat().st_mtime == 0.0 and time.monotonic() < ended:
+        while held.lease.path.stat().st_mtime == 0.0 and time.monotonic() < ended:
             time.sleep(0.01)
-        assert held.path.stat().st_mtime > 0.0
+        assert held.lease.path.stat().st_mtime > 0.0
         held.require_held()
-        held.path.write_text('{"token": "another"}')
-        while not held._lost and time.monotonic() < ended:
+        held.lease.path.write_text('{"token": "another"}')
+        while not held.lease.lost and time.monotonic() < ended:
             time.sleep(0.01)
         with pytest.raises(EvaluationError, match=r"took .* over"):
             held.require_held()
-    assert held.path.exists()  # it is the other's
+    assert held.lease.path.exists()  # it is the other's
 
 
 @pytest.mark.parametrize("stale", [False, True])
 def test_of_several_at_once_one_wins(tmp_path, stale):
     if stale:
         with FolderLock(tmp_path) as held:
-            content = held.path.read_text()
+            content = held.lease.path.read_text()
         (tmp_path / ".lock").write_text(content.replace('"pid"', '"started": "1", "was"'))
         os.utime(tmp_path / ".lock", (0.0, 0.0))
     racers = [python(RACE, tmp_path) for _ in range(4)]

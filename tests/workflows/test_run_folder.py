@@ -235,13 +235,11 @@ def test_other_places_are_on_other_disks_and_have_room(tmp_path, monkeypatch):
 
 
 def test_a_run_whose_folder_was_taken_over_writes_nothing_more(tmp_path, monkeypatch):
-    monkeypatch.setattr(FolderLock, "require_held", FolderLock.require_held)
     draw = sample.draw
 
     def robbed(*arguments):
-        monkeypatch.setattr(FolderLock, "_lost", True, raising=False)
         for lock in locks:
-            lock._lost = True
+            lock.lease.lost = True
         return draw(*arguments)
 
     locks = []
