@@ -1,4 +1,4 @@
-"""Signals that ask a process to end: Ctrl-C, SIGTERM, and SIGUSR1 or SIGUSR2, by which schedulers announce it.
+"""Signals that ask a process to end: Ctrl-C, SIGTERM, and the notices of schedulers, SIGUSR1 and SIGUSR2.
 
 The first one lets the process put its work aside; while that lasts, the second one ends it at once. Slurm
 sends a signal to every process of a job, and a process that works for another one may get it from there as

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from boltzgen import __version__
+from boltzgen.cli.campaign import campaign
+from boltzgen.cli.collect import collect
 from boltzgen.cli.compare import compare
 from boltzgen.cli.energy import energy
 from boltzgen.cli.exits import EXIT_BAD_INPUT, EXIT_FAULT, EXIT_NOT_CONVERGED, TOO_LITTLE_MEMORY, end
@@ -29,6 +31,8 @@ COMMANDS = (
     compare,
     reweight,
     free_energy,
+    campaign,
+    collect,
     systems,
 )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -25,6 +26,29 @@ from boltzgen.cli.options import (
 )
 from boltzgen.cli.runs import finish, progress_line, run, stopwatch
 from boltzgen.report.terminal import print_plan
+
+if TYPE_CHECKING:
+    from boltzgen.workflows.config import SampleConfig
+
+NO_SETTINGS = ("dry_run", "out", "resume", "as_json")
+"""Options of the command that say nothing of what is sampled."""
+
+_READ = {"budget": parse_duration, "error_free_energy": parse_energy}
+_RENAMED = {"samples": "n", "error_free_energy": "free_energy_error", "steps": "max_steps"}
+
+
+def sampling_config(options: Mapping[str, Any]) -> SampleConfig:
+    """The run that the options of ``sample``, by their names in Python, describe.
+
+    ``--set`` comes after all others. Raises InputError for an option that cannot be used.
+    """
+    from boltzgen.workflows.config import assignment, sample_config
+
+    given = {}
+    for name, value in options.items():
+        if name not in (*NO_SETTINGS, "settings") and value is not None:
+            given[_RENAMED.get(name, name)] = _READ[name](value) if name in _READ else value
+    return sample_config(given | dict(assignment(text) for text in options["settings"] or ()))
 
 
 def sample(
@@ -76,28 +100,9 @@ def sample(
     as_json: Json = False,
 ) -> None:
     """Train a model on the molecule's energy, sample it, weigh the samples, report."""
+    options = dict(locals())  # before any other variable
     with progress_line() as line:
-        from boltzgen.workflows.config import assignment, sample_config
-
-        given = {
-            "molecule": molecule,
-            "n": samples,
-            "temperature": temperature,
-            "forcefield": forcefield,
-            "solvent": solvent,
-            "device": device,
-            "seed": seed,
-            "budget": None if budget is None else parse_duration(budget),
-            "effective": effective,
-            "free_energy_error": None if error_free_energy is None else parse_energy(error_free_energy),
-            "max_steps": steps,
-            "model": model,
-            "reference": reference,
-            "release_constraints": release_constraints,
-            "objective": objective,
-            "refine": refine,
-        }
-        config = sample_config(given | dict(assignment(text) for text in settings or ()))
+        config = sampling_config(options)
         if dry_run:
             from boltzgen.workflows.plan import plan
 

@@ -56,3 +56,31 @@ class Outcome(Record):
     seconds: float = 0.0
     worker: str = ""
     finished: str = ""
+
+
+class Running(Record):
+    """A molecule that is worked on: by whom, and seconds since the attempt began."""
+
+    name: str
+    worker: str
+    seconds: float
+
+
+class CampaignStatus(Record):
+    """How far a campaign has come.
+
+    counts: molecules by how they ended. waiting: those that nobody works on. seconds_left: an estimate from
+    the mean time of those that ended and the number of those that are worked on; None where there are none.
+    """
+
+    n_molecules: int
+    counts: dict[State, int]
+    running: list[Running]
+    waiting: int
+    mean_seconds: float | None = None
+    seconds_left: float | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every molecule has ended."""
+        return not self.running and not self.waiting

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from boltzgen.records.plan import Plan
     from boltzgen.systems import SystemDescription
 
+HEARTBEAT = 60.0  # seconds between two lines of a log at most
+
 
 ANSWERS = {
     "replica exchange": "frames of the run's own replica exchange",
@@ -36,11 +38,12 @@ ANSWERS = {
 
 
 class ProgressLine:
-    """One line on a terminal; a line a stage where the output is not a terminal."""
+    """One line on a terminal; elsewhere a line for each stage, and one a minute."""
 
     def __init__(self, console: Console, started: float) -> None:
         self.console, self.started = console, started
         self.stage = ""
+        self.printed = started
         self.bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:<16}"),
@@ -62,7 +65,7 @@ class ProgressLine:
             self.bar.stop()
 
     def show(self, progress: StageProgress) -> None:
-        """Show ``progress``: on a terminal at once, else only the beginnings of stages, and warnings."""
+        """Show ``progress``: on a terminal at once, else beginnings of stages, a line a minute, warnings."""
         if progress.warning:
             _print_warnings(self.console, [progress.warning])
             return
@@ -76,10 +79,11 @@ class ProgressLine:
                 left=left,
                 note=progress.note,
             )
-        elif progress.stage != self.stage:
-            seconds = time.monotonic() - self.started
+        elif progress.stage != self.stage or time.monotonic() - self.printed >= HEARTBEAT:
+            self.printed = time.monotonic()
             note = f": {progress.note}" if progress.note else ""
-            text = f"[{seconds:6.1f} s] {progress.stage}{note}"
+            left = "" if progress.seconds_left is None else f", {max(progress.seconds_left, 0):.0f} s left"
+            text = f"[{self.printed - self.started:6.1f} s] {progress.stage}{note}{left}"
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         self.stage = progress.stage
 
