@@ -81,17 +81,18 @@ def _ending(process: Any, connection: Connection, limits: Limits) -> Ending:
     """What the process says, first that it has begun, from when on its time counts; or how it died."""
     with suppress(EOFError, OSError):
         for seconds in (START_SECONDS, limits.seconds):
-            wait([connection, process.sentinel], seconds)
+            if not wait([connection, process.sentinel], seconds):
+                return Ending("failed", f"it had not ended after {seconds:g} s")
             if not connection.poll():
                 break
             said: Ending | None = connection.recv()
             if said is not None:
                 process.join(GRACE)
                 return said
-    process.join(0.0)
+    process.join(GRACE)
     code = process.exitcode
     if code is None:
-        return Ending("failed", f"it had not ended after {limits.seconds or START_SECONDS:g} s")
+        return Ending("failed", "its process hangs")
     if code == -signal.SIGKILL:
         return Ending("killed", "its process was killed")
     how = f"of {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
