@@ -39,7 +39,8 @@ class CampaignConfig(BaseModel):
 
     ``sample``: those of every molecule; its ``molecule`` is "". ``stereo``: whether molecules with open
     stereo are refused or all their stereoisomers sampled. ``time_limit``: seconds after which a molecule is
-    given up, by default twice its budget. ``memory_gigabytes``: most memory of a molecule's process.
+    given up, by default twice its budget and a minute. ``memory_gigabytes``: most memory of a molecule's
+    process.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -20,7 +20,7 @@ from boltzgen.workflows.sample import run_sample
 
 SMALLER = 4  # the factor by which a second try is smaller
 LEAST_SAMPLES, LEAST_BATCH = 100, 32
-HANG = 2.0  # times its budget, after which a molecule is given up
+HANG, START = 2.0, 60.0  # a molecule is given up after HANG times its budget and START seconds
 
 Kind = Literal["converged", "not-converged", "refused", "failed", "killed", "busy", "interrupted"]
 
@@ -82,7 +82,7 @@ def clear(folder: Path) -> None:
 
 
 def time_limit(config: SampleConfig, n_atoms: int, asked: float | None) -> float | None:
-    """Seconds after which a molecule is given up: as ``asked``, or twice its budget.
+    """Seconds after which a molecule is given up: as ``asked``, or twice its budget and a minute to start in.
 
     None for a run of a fixed number of steps, whose time nobody knows.
     """
@@ -90,4 +90,4 @@ def time_limit(config: SampleConfig, n_atoms: int, asked: float | None) -> float
         return asked
     if config.training.max_steps is not None:
         return None
-    return HANG * (config.budget_seconds or default_budget(n_atoms))
+    return HANG * (config.budget_seconds or default_budget(n_atoms)) + START

@@ -43,7 +43,8 @@ def campaign(
         bool, typer.Option("--retry-failed", help="Try again what failed in an earlier session.")
     ] = False,
     time_limit: Annotated[
-        str | None, typer.Option(help="Give a molecule up after this time; by default twice its budget.")
+        str | None,
+        typer.Option(help="Give a molecule up after this time; by default twice its budget and a minute."),
     ] = None,
     memory: Annotated[
         float | None, typer.Option(help="Most memory of a molecule, GB; by default a worker's share.")

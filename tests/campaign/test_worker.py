@@ -222,8 +222,8 @@ def test_a_second_try_is_smaller():
     assert few.n_samples == 50
 
 
-def test_the_time_of_a_molecule_is_twice_its_budget():
-    assert time_limit(SAMPLE, 20, None) == 20.0
+def test_the_time_of_a_molecule_is_twice_its_budget_and_a_minute():
+    assert time_limit(SAMPLE, 20, None) == 80.0
     assert time_limit(SAMPLE, 20, 5.0) == 5.0
     unlimited = SAMPLE.model_copy(update={"budget_seconds": None})
     assert time_limit(unlimited, 20, None) > time_limit(unlimited, 14, None) > 60.0
