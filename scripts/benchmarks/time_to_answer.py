@@ -1,10 +1,11 @@
 """Time from a SMILES to ten thousand effective samples, beside the run's own replica exchange.
 
     python scripts/benchmarks/time_to_answer.py [--molecules FILE.smi] [--names NAME ...] [--effective 10000]
-        [--seed 0] [--reference-picoseconds 0] [--json [FILE]] [--quick]
+        [--seed 0] [--reference-picoseconds 0] [--json [FILE]] [--resume] [--quick]
 
 Each molecule is one command, ``boltzgen sample SMILES -n 2N --effective N``, in a process of its own with its
-default budget: the wall seconds include the start of Python. Molecules are by default those of ``small.smi``
+default budget: the wall seconds include the start of Python, and so do the seconds of a core, which other work
+on the machine changes less. ``--resume`` leaves out the molecules that the record has already. Molecules are by default those of ``small.smi``
 and ``drug_like.smi`` beside this file, which are told apart by their size. A molecule counts as reached where
 the run has converged and the standard error of its free energy is below 0.02 kT. Replica exchange's rate is
 that of the run's own ladders on the same core. With ``--reference-picoseconds`` a longer replica exchange
@@ -16,6 +17,7 @@ import argparse
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -51,18 +53,26 @@ COLUMNS = (
     Column("molecule", figure("name")),
     Column("atoms", figure("n_atoms")),
     Column("seconds", figure("seconds", ".0f")),
-    Column("of these training", figure("training_seconds", ".1f")),
+    Column("core seconds", figure("core_seconds", ".0f")),
+    Column("training, s", figure("training_seconds", ".1f")),
     Column("ESS share of the model", figure("model_share", ".4f")),
     Column("effective samples", figure("effective_samples", ".0f")),
     Column("Pareto-k", figure("pareto_k", ".2f")),
-    Column("ln Z", lambda row: f"{row['log_Z']:.3f} ± {row['log_Z_stderr']:.3f}"),
+    Column("ln Z", lambda row: _log_z(row)),
     Column("effective/s", figure("effective_per_second", ".0f")),
     Column("replica exchange's", figure("replica_exchange_per_second", ".1f")),
     Column("⟨U⟩ z", figure("mean_energy_z", "+.1f")),
     Column("worst torsion TV (null)", lambda row: _variation(row)),
+    Column("answer", figure("answer")),
     Column("reached", lambda row: "yes" if row["reached"] else "no"),
 )
 FAILED_COLUMNS = (Column("molecule", figure("name")), Column("what it says", figure("error")))
+
+
+def _log_z(row: dict[str, Any]) -> str:
+    if row["log_Z"] is None:
+        return ""
+    return f"{row['log_Z']:.3f} ± {row['log_Z_stderr']:.3f}"
 
 
 def _variation(row: dict[str, Any]) -> str:
@@ -88,8 +98,10 @@ def tables(figures: list[dict[str, Any]]) -> list[Rows]:
 def _title(rows: list[dict[str, Any]]) -> str:
     reached = sum(row["reached"] for row in rows)
     ahead = sum(row["effective_per_second"] > row["replica_exchange_per_second"] for row in rows)
+    core = sorted(row["core_seconds"] for row in rows if "core_seconds" in row)
+    of_a_core = f" ({core[len(core) // 2]:.0f} and {core[-1]:.0f} s of a core)" if core else ""
     return (
-        f"median {rows[len(rows) // 2]['seconds']:.0f} s, longest {rows[-1]['seconds']:.0f} s; {reached} of "
+        f"median {rows[len(rows) // 2]['seconds']:.0f} s, longest {rows[-1]['seconds']:.0f} s{of_a_core}; {reached} of "
         f"{len(rows)} reached; {ahead} ahead of their own replica exchange"
     )
 
@@ -107,14 +119,24 @@ BENCHMARK = Benchmark(
 def main() -> None:
     arguments = parse_arguments()
     recorder = Recorder(BENCHMARK, arguments.json, arguments.quick)
-    rows: list[dict[str, Any]] = []
+    rows = kept_rows(arguments.json) if arguments.resume else []
+    measured = {row["name"] for row in rows}
     lists = [arguments.molecules] if arguments.molecules else LISTS
     listed = {name: smiles for path in lists for name, smiles in read_molecules(path).items()}
     for name in arguments.names or (QUICK if arguments.quick and not arguments.molecules else listed):
+        if name in measured:
+            continue
         print(f"{name}: {listed[name]}", flush=True)
         rows.append({"name": name, **benchmark(listed[name], arguments)})
         recorder.keep(rows)
     BENCHMARK.show(rows)
+
+
+def kept_rows(record: Path | None) -> list[dict[str, Any]]:
+    """The rows of the record, if there is one."""
+    if record is None or not record.exists():
+        return []
+    return list(json.loads(record.read_text(encoding="utf-8"))["figures"])
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -124,6 +146,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--effective", type=int, default=10_000)
     parser.add_argument("--reference-picoseconds", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="leave out what the record has already")
     if parser.parse_args().quick:
         parser.set_defaults(effective=1000)
     return parser.parse_args()
@@ -135,7 +158,7 @@ def benchmark(smiles: str, arguments: argparse.Namespace) -> dict[str, Any]:
         out = Path(folder) / "run"
         wanted = str(arguments.effective)
         options = ["-n", str(2 * arguments.effective), "--effective", wanted, "--seed", str(arguments.seed)]
-        began = time.monotonic()
+        began, core_before = time.monotonic(), _core_seconds()
         done = subprocess.run(
             [sys.executable, "-c", RUN, "sample", smiles, *options, "--json", "-o", str(out)],
             capture_output=True,
@@ -143,18 +166,24 @@ def benchmark(smiles: str, arguments: argparse.Namespace) -> dict[str, Any]:
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
         seconds = time.monotonic() - began
-        if done.returncode not in (0, 3):
+        if done.returncode not in (0, 3, 4):
             return {"smiles": smiles, "seconds": seconds, "error": done.stderr.strip().splitlines()[-1]}
         summary = json.loads(done.stdout)
-        row = figures_of(summary, smiles, seconds)
+        row = figures_of(summary, smiles, seconds) | {"core_seconds": _core_seconds() - core_before}
         if arguments.reference_picoseconds:
             row |= beside_reference(Ensemble.load(out), smiles, arguments.reference_picoseconds)
     return row
 
 
+def _core_seconds() -> float:
+    """User and system seconds of all processes that were waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def figures_of(summary: dict[str, Any], smiles: str, seconds: float) -> dict[str, Any]:
     """What the summary of a run says of its answer."""
-    error = summary["free_energy_stderr_kT"]
+    error = summary.get("free_energy_stderr_kT")
     return {
         "smiles": smiles,
         "n_atoms": summary["n_atoms"],
@@ -167,7 +196,8 @@ def figures_of(summary: dict[str, Any], smiles: str, seconds: float) -> dict[str
         "model_share": summary["model_effective_sample_size_fraction"],
         "effective_samples": summary["effective_sample_size"],
         "pareto_k": summary["pareto_k"],
-        "log_Z": summary["log_Z"],
+        "answer": summary["answer"],
+        "log_Z": summary.get("log_Z"),
         "log_Z_stderr": error,
         "effective_per_second": summary["effective_sample_size"] / seconds,
         "replica_exchange_per_second": summary["replica_exchange_effective_samples_per_second"] or math.nan,
