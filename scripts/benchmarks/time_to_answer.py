@@ -4,8 +4,9 @@
         [--seed 0] [--reference-picoseconds 0] [--json [FILE]] [--resume] [--quick]
 
 Each molecule is one command, ``boltzgen sample SMILES -n 2N --effective N``, in a process of its own with its
-default budget: the wall seconds include the start of Python, and so do the seconds of a core, which other work
-on the machine changes less. ``--resume`` leaves out the molecules that the record has already. Molecules are by default those of ``small.smi``
+default budget: the wall seconds include the start of Python, and so do the seconds of a core, which other
+work on the machine changes less. ``--resume`` leaves out the molecules that the record has already. Molecules
+are by default those of ``small.smi``
 and ``drug_like.smi`` beside this file, which are told apart by their size. A molecule counts as reached where
 the run has converged and the standard error of its free energy is below 0.02 kT. Replica exchange's rate is
 that of the run's own ladders on the same core. With ``--reference-picoseconds`` a longer replica exchange
@@ -100,10 +101,8 @@ def _title(rows: list[dict[str, Any]]) -> str:
     ahead = sum(row["effective_per_second"] > row["replica_exchange_per_second"] for row in rows)
     core = sorted(row["core_seconds"] for row in rows if "core_seconds" in row)
     of_a_core = f" ({core[len(core) // 2]:.0f} and {core[-1]:.0f} s of a core)" if core else ""
-    return (
-        f"median {rows[len(rows) // 2]['seconds']:.0f} s, longest {rows[-1]['seconds']:.0f} s{of_a_core}; {reached} of "
-        f"{len(rows)} reached; {ahead} ahead of their own replica exchange"
-    )
+    wall = f"median {rows[len(rows) // 2]['seconds']:.0f} s, longest {rows[-1]['seconds']:.0f} s"
+    return f"{wall}{of_a_core}; {reached} of {len(rows)} reached; {ahead} ahead of their own replica exchange"
 
 
 BENCHMARK = Benchmark(
