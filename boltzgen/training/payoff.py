@@ -6,7 +6,8 @@ makes T smaller at the cost of its own time t. Training stops at the first asses
 least T seen so far. Whatever the course of T, t + T is then at most twice the least value that any stopping
 time could have reached, provided that T never rises again (the argument of the ski-rental problem: Karlin et
 al., Algorithmica 3, 79 (1988)). Where the recent trend says that more training saves more than it costs, it
-goes on.
+goes on. A model that does not get there leaves the last part of the time to another source of samples, if
+there is one that makes more of it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ FIRST = 1.0  # seconds of training before the second assessment
 SHORT = 0.5  # seconds of drawing that nobody would train to shorten
 TREND = 3  # assessments, including the last, that the trend is taken from
 LEAST_GAIN = 2.0  # seconds saved for a second of training, for training to go on by the trend
+GIVES_WAY_AT = 0.7  # of the time, from which on a model that has come to nothing gives way
+LEAST_ALTERNATIVE = 200.0  # effective samples to expect of what it gives way to
 
 
 @dataclass(frozen=True)
@@ -111,23 +114,33 @@ class PayOff:
         Gives the log weights of so many fresh samples of the model as it stands.
     most_seconds : float
         Time for training and drawing together: a state that needs more is not good enough to stop at.
+    alternative : float
+        Effective samples a second of another source, to which a poor model gives way; zero where there is
+        none.
     assessments : list of Assessment
         All that were made, in the order of time.
     reason : str
         Why training stopped, in words; empty as long as it goes on.
+    gave_way : bool
+        Whether it stopped for the other source.
     """
 
     n_effective: float
     draw: Callable[[int], Float[Tensor, " samples"]]
     most_seconds: float = math.inf
+    alternative: float = 0.0
     assessments: list[Assessment] = field(default_factory=list)
     reason: str = ""
+    gave_way: bool = False
 
     def due(self, training_seconds: float) -> bool:
-        """Whether it is time for another assessment: at once, and then at ever longer intervals."""
+        """Whether it is time for another assessment: at once, then at ever longer intervals, and once late."""
         if not self.assessments:
             return True
-        return training_seconds >= max(FIRST, GROWTH * self.assessments[-1].training_seconds)
+        last, late = self.assessments[-1].training_seconds, GIVES_WAY_AT * self.most_seconds
+        if self.alternative > 0.0 and last < late <= training_seconds:
+            return True
+        return training_seconds >= max(FIRST, GROWTH * last)
 
     def n_samples(self, training_seconds: float) -> int:
         """Samples for an assessment now, so that it takes a small share of the training time so far."""
@@ -145,7 +158,7 @@ class PayOff:
         self.assessments.append(assessment)
         remaining = assessment.seconds_to(self.n_effective)
         if not assessment.reliable or assessment.training_seconds + remaining > self.most_seconds:
-            return False
+            return self._gives_way()
         if remaining > max(assessment.training_seconds, SHORT) or self._gains(remaining):
             return False
         self.reason = (
@@ -153,6 +166,37 @@ class PayOff:
             f" {remaining:.1f} s, no longer than training has taken"
         )
         return True
+
+    def _gives_way(self) -> bool:
+        """Whether the other source makes more in the rest of the time than the model would by its trend.
+
+        The model is given half of the rest to train and half to draw.
+        """
+        last = self.assessments[-1]
+        rest = self.most_seconds - last.training_seconds
+        expected = self.alternative * max(rest, 0.0)
+        late = last.training_seconds >= GIVES_WAY_AT * self.most_seconds
+        if not late or expected < LEAST_ALTERNATIVE:
+            return False
+        own = 0.5 * rest / self._seconds_each_after(0.5 * rest)
+        if own >= expected:
+            return False
+        self.gave_way = True
+        self.reason = (
+            f"the model would make {own:.0f} effective samples in the rest of the time, replica exchange"
+            f" {expected:.0f}"
+        )
+        return True
+
+    def _seconds_each_after(self, seconds: float) -> float:
+        """Seconds for an effective sample after so much more training: the trend of their logarithm."""
+        recent = [a for a in self.assessments[-TREND:] if a.reliable]
+        if not recent or recent[-1] is not self.assessments[-1]:
+            return math.inf
+        first, last = recent[0].seconds_to(self.n_effective), recent[-1].seconds_to(self.n_effective)
+        elapsed = recent[-1].training_seconds - recent[0].training_seconds
+        slope = (math.log(last) - math.log(first)) / elapsed if elapsed > 0 else 0.0
+        return last * math.exp(min(slope, 0.0) * seconds) / self.n_effective
 
     def _gains(self, remaining: float) -> bool:
         """Whether by the trend of the last assessments a second of training saves ``LEAST_GAIN`` seconds."""

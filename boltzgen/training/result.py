@@ -39,6 +39,8 @@ class TrainingResult:
         Whether it ended early because nothing gained any more.
     pays_no_more
         Why it ended early because more training would have cost more time than it saved; else empty.
+    gave_way
+        Whether it ended early because replica exchange makes more of the time that is left.
     processes
         The most that shared a step, each with a batch of its own.
     history
@@ -52,5 +54,6 @@ class TrainingResult:
     n_divergences: int = 0
     plateau: bool = False
     pays_no_more: str = ""
+    gave_way: bool = False
     processes: int = 1
     history: list[tuple[float, int, float, float]] = field(default_factory=list)

@@ -176,7 +176,7 @@ class _Training:
             return False
         with self.average.in_place(self.model):
             stops = self.pay_off.stops_at(self.clock.elapsed)
-        self.result.pays_no_more = self.pay_off.reason
+        self.result.pays_no_more, self.result.gave_way = self.pay_off.reason, self.pay_off.gave_way
         return stops
 
     def _put_aside(self, used: float) -> None:

@@ -21,6 +21,7 @@ from boltzgen.workflows.config import (
     wanted_share,
     whole_budget,
 )
+from boltzgen.workflows.diagnostics import replica_exchange_samples
 from boltzgen.workflows.sampling import draw_log_weights
 
 MOST_RESERVE = 0.15  # of a run's budget
@@ -55,7 +56,21 @@ def pay_off(config: SampleConfig, problem: Problem, model: Model, watch: Stopwat
         wanted_effective_samples(config),
         lambda n: draw_log_weights(model, problem.target, n, generator),
         seconds_left(config, problem, watch),
+        _replica_exchange_rate(config, problem, watch),
     )
+
+
+def _replica_exchange_rate(config: SampleConfig, problem: Problem, watch: Stopwatch) -> float:
+    """Independent samples a second that the run's replica exchange would go on to make.
+
+    Zero where it may not be the answer. The first sample of each ladder is its start and does not count:
+    ladders that stay where they started make nothing.
+    """
+    if config.answer == "model" or config.free_energy_error is not None or "dynamics" not in watch.seconds:
+        return 0.0
+    frames = problem.frames
+    made = replica_exchange_samples(problem) - frames.config.ladders
+    return made / watch.seconds["dynamics"] if made > 0 else 0.0
 
 
 def seconds_left(config: SampleConfig, problem: Problem, watch: Stopwatch) -> float:

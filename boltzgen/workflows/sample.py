@@ -200,9 +200,9 @@ def _sampled(
         with paying_threads(ends_by_time(config)):
             spent = watch.allowance(_sampling_seconds(config, watch))
             drawn = draw(model, problem.target, problem.molecule, config.n_samples, generator, watch, spent)
-            ensemble, refinement = (
-                refined(drawn, config, problem, model, generator, watch) if start is None else (drawn, None)
-            )
+            ensemble, refinement = drawn, None
+            if start is None and not run.training.gave_way:
+                ensemble, refinement = refined(drawn, config, problem, model, generator, watch)
             with watch.stage("diagnostics"):
                 judged = verdict(ensemble, problem, model, config.model)
             answer = Answer(ensemble, "model", judged)

@@ -117,3 +117,33 @@ def test_effective_samples_of_heavy_tails_grow_as_their_pareto_k_says():
     assert assessment.seconds_to(wanted) == pytest.approx(many * SECONDS_EACH, rel=0.35)
     assert Assessment(0.0, share, 0.4, SECONDS_EACH, few).seconds_to(wanted) < 0.65 * many * SECONDS_EACH
     assert Assessment(0.0, share, 1.1, SECONDS_EACH, few).seconds_to(wanted) == math.inf
+
+
+def course_of(pay_off, shares, k=0.5):
+    """Assessments every ten seconds; the seconds at which training stops, if it does."""
+    for seconds, share in zip(range(10, 1000, 10), shares, strict=False):
+        if pay_off.stops(Assessment(float(seconds), share, k, 1e-4, 10_000)):
+            return seconds
+    return None
+
+
+def test_a_model_that_comes_to_nothing_gives_way_to_another_source_late():
+    """100 s; a share of 0.003 makes 30 effective samples a second: a thousand in the last third."""
+    poor = [0.003] * 10
+    for alternative, stop in ((0.0, None), (5.0, None), (60.0, 70)):
+        pay_off = PayOff(1e4, no_draw, 100.0, alternative)
+        assert course_of(pay_off, poor) == stop
+        assert pay_off.gave_way == (stop is not None)
+    assert "replica exchange 1800" in pay_off.reason
+    asked = PayOff(1e4, no_draw, 100.0, 60.0)
+    asked.stops(Assessment(60.0, 0.003, 0.5, 1e-4, 10_000))
+    assert not asked.due(69.0)
+    assert asked.due(70.0)  # before the interval of 1.3 is over
+    # One whose weights cannot be relied on makes nothing; too little else is no reason to stop.
+    assert course_of(PayOff(1e4, no_draw, 100.0, 10.0), poor, k=0.9) == 70
+    assert course_of(PayOff(1e4, no_draw, 100.0, 1.0), poor, k=0.9) is None
+
+
+def test_a_model_that_gets_better_fast_does_not_give_way():
+    rising = [0.0025 * 1.4**step for step in range(10)]
+    assert course_of(PayOff(1e5, no_draw, 100.0, 60.0), rising) is None
