@@ -134,13 +134,12 @@ class PayOff:
     gave_way: bool = False
 
     def due(self, training_seconds: float) -> bool:
-        """Whether it is time for another assessment: at once, then at ever longer intervals, and once late."""
+        """Whether another assessment is due: at once, then at ever longer intervals, and once late."""
         if not self.assessments:
             return True
         last, late = self.assessments[-1].training_seconds, GIVES_WAY_AT * self.most_seconds
-        if self.alternative > 0.0 and last < late <= training_seconds:
-            return True
-        return training_seconds >= max(FIRST, GROWTH * last)
+        reached = self.alternative > 0.0 and last < late <= training_seconds
+        return reached or training_seconds >= max(FIRST, GROWTH * last)
 
     def n_samples(self, training_seconds: float) -> int:
         """Samples for an assessment now, so that it takes a small share of the training time so far."""
