@@ -7,6 +7,8 @@ import math
 
 AVOGADRO = 6.02214076e23  # 1/mol, exact
 BOLTZMANN_J_PER_K = 1.380649e-23  # J/K, exact
+PLANCK = 6.62607015e-34  # J s, exact
+DALTON = 1e-3 / AVOGADRO  # kg, to the ten digits that the molar mass constant is known to be 1 g/mol
 GAS_CONSTANT = AVOGADRO * BOLTZMANN_J_PER_K * 1e-3  # kJ/(mol K)
 ELEMENTARY_CHARGE = 1.602176634e-19  # C, exact
 VACUUM_PERMITTIVITY = 8.8541878128e-12  # F/m, CODATA 2018

@@ -45,6 +45,13 @@ def free_energy(
     temperatures: Annotated[
         str | None, typer.Option(help="Temperatures of the curve, like 300,350,400; by default six.")
     ] = None,
+    ideal_gas: Annotated[
+        bool,
+        typer.Option("--ideal-gas", help="Entropy of the ideal gas at 1 bar, to compare with measured ones."),
+    ] = False,
+    to: Annotated[
+        str | None, typer.Option("--to", help="An isomer: the difference from MOLECULE to it.")
+    ] = None,
     error: Annotated[
         str | None, typer.Option(help="Standard error to reach within the budget, like 0.02kcal.")
     ] = None,
@@ -89,6 +96,8 @@ def free_energy(
             between=None if between is None else (_settings(between[0]), _settings(between[1])),
             states=states or (),
             temperatures=None if temperatures is None else _temperatures(temperatures),
+            ideal_gas=ideal_gas,
+            to=to,
             error=None if error is None else parse_energy(error),
             out=out,
             report=line.show,

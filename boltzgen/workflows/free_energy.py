@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,15 @@ from boltzgen.models.flow import FlowConfig
 from boltzgen.progress import Report, Spent, Stopwatch, silent
 from boltzgen.records.free_energy import FreeEnergySummary
 from boltzgen.settings import HIGHEST_TEMPERATURE
-from boltzgen.thermodynamics.conventions import CONVENTION
+from boltzgen.thermodynamics.conventions import CONVENTION, ISOMER_CONVENTION
 from boltzgen.thermodynamics.regions import Region, parse_region
 from boltzgen.training.families import family
 from boltzgen.units import KJ_PER_KCAL
 from boltzgen.workflows.config import SampleConfig, require_sane, sample_config, whole_budget
 from boltzgen.workflows.free_energy_difference import difference
+from boltzgen.workflows.ideal_gas import ideal_gas as gas_entropy
+from boltzgen.workflows.ideal_gas import require_gas, require_vacuum
+from boltzgen.workflows.isomers import isomer_caveats, log_symmetry_numbers, require_isomers
 from boltzgen.workflows.sample import run_sample
 from boltzgen.workflows.state_data import LadderRun, StateData, drawn_samples, joined
 from boltzgen.workflows.state_free_energy import StateResult, state_result
@@ -49,6 +53,8 @@ def free_energy(
     between: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None,
     states: Sequence[str] = (),
     temperatures: Sequence[float] | None = None,
+    ideal_gas: bool = False,
+    to: str | Path | None = None,
     error: float | None = None,
     out: str | Path | None = None,
     report: Report = silent,
@@ -68,6 +74,10 @@ def free_energy(
         ``"gauche: torsion 0-1-2-3 in [-120, 120]"`` (see ``thermodynamics/regions.py``).
     temperatures
         K, of a curve of F, U, S and C; by default six from the state's own in steps of 25 K.
+    ideal_gas
+        Whether S°(T) of the ideal gas at 1 bar is wanted, with a harmonic quantum correction.
+    to
+        An isomer of ``molecule``, of which the difference is wanted.
     error
         Standard error in kcal/mol to reach within the budget.
     out
@@ -93,16 +103,25 @@ def free_energy(
         raise InputError(
             f"{molecule} holds finished runs: give the molecule itself to compare two states of it."
         )
+    if to is not None and between is not None:
+        raise InputError("Give another molecule or another state of this one, not both.")
     configs = []
     if not known:
-        sides = [settings | _named(own) for own in between or ({},)]
-        configs = [sample_config({"molecule": str(molecule)} | side) for side in sides]
+        molecules = [str(molecule)] * len(between or ({},)) + ([] if to is None else [str(to)])
+        sides = [settings | _named(own) for own in between or ({},)] + ([] if to is None else [settings])
+        configs = [
+            sample_config({"molecule": one} | side) for one, side in zip(molecules, sides, strict=True)
+        ]
         _require_usable(configs)
+        for config in configs if ideal_gas else ():
+            require_vacuum(config.solvent)
+        if to is not None:
+            require_isomers(*configs)
     with _results_folder(out) as folder:
         for config, side in zip(configs, SIDES, strict=False):
             run_sample(config, folder / side, watch=Stopwatch(report))  # of its own: a budget begins here
         sources = known or [folder / side for side in SIDES[: len(configs)]]
-        summary = _summary(sources, states, temperatures, error, settings.get("budget"), watch)
+        summary = _summary(sources, states, temperatures, ideal_gas, error, settings.get("budget"), watch)
         if out is not None:
             write_whole(folder / FREE_ENERGY, lambda path: path.write_text(summary.to_json()))
     return summary
@@ -112,6 +131,7 @@ def _summary(
     folders: Sequence[Path],
     texts: Sequence[str],
     temperatures: Sequence[float] | None,
+    ideal_gas: bool,
     error: float | None,
     budget: float | None,
     watch: Stopwatch,
@@ -119,17 +139,27 @@ def _summary(
     """What the finished runs in ``folders`` say, one or two of them."""
     with watch.stage("loading"):
         trained = [TrainedState.of_folder(folder) for folder in folders]
+    for state in trained if ideal_gas else ():
+        require_gas(state)
     names = _state_names([state.config for state in trained])
     results = []
     for index, (state, name) in enumerate(zip(trained, names, strict=True)):
         regions = [parse_region(text, state.system.molecule) for text in texts]
         wanted = () if len(folders) > 1 or state.is_costly else _curve_temperatures(state, temperatures)
         allowed = None if error is None else error / len(folders) ** 0.5 * KJ_PER_KCAL
-        results.append(_measured(state, name, index, regions, wanted, allowed, budget, watch))
-    apart = None
+        result = _measured(state, name, index, regions, wanted, allowed, budget, watch)
+        if ideal_gas:
+            with watch.stage("ideal gas", name):
+                gas = gas_entropy(result)
+            result = replace(result, record=result.record.model_copy(update={"ideal_gas": gas}))
+        results.append(result)
+    apart, isomers = None, False
     if len(results) == 2:
+        isomers = trained[0].system.molecule.smiles != trained[1].system.molecule.smiles
         with watch.stage("difference"):
-            apart = difference(results[0], results[1])
+            apart = difference(results[0], results[1], log_symmetry_numbers(*trained) if isomers else None)
+        for caveat in isomer_caveats(*trained) if isomers else ():
+            watch.warn(caveat)
     warnings = [f"{r.record.name}: {w}" if apart else w for r in results for w in r.record.warnings]
     if apart is not None:
         warnings += [
@@ -138,7 +168,7 @@ def _summary(
             for one in apart.disagreements
         ]
     return FreeEnergySummary(
-        convention=CONVENTION,
+        convention=ISOMER_CONVENTION if isomers else CONVENTION,
         states=[result.record for result in results],
         difference=apart,
         converged=all(r.record.converged for r in results) and not (apart and apart.disagreements),

@@ -10,7 +10,6 @@ import torch
 from boltzgen.errors import NotConvergedError
 from boltzgen.records.free_energy import FreeEnergyDifference
 from boltzgen.thermodynamics import quiet
-from boltzgen.thermodynamics.agreement import reported
 from boltzgen.thermodynamics.blocks import Bootstrapped, bootstrapped, drawn_blocks
 from boltzgen.thermodynamics.estimators import IMPORTANCE, LADDERS, SAMPLES
 from boltzgen.thermodynamics.multistate import multistate
@@ -29,14 +28,13 @@ MODELS, MODELS_IMPORTANCE = "two models", "two models, importance weights"
 BETWEEN = "Bennett between the ensembles"
 MBAR = "MBAR over models and ensembles"
 LADDER = "MBAR over temperatures"
-PREFERENCE = (MBAR, MODELS)
 MOST_EACH = 2000  # configurations of each ensemble for MBAR
 
 
 def difference(
     first: StateResult, second: StateResult, log_sigma: tuple[float, float] | None = None
 ) -> FreeEnergyDifference:
-    """``second`` minus ``first``.
+    """``second`` minus ``first``; reported is the way with the least error.
 
     ``log_sigma``: ln of the symmetry numbers where the two are isomers; otherwise they are one molecule.
     """
@@ -51,7 +49,7 @@ def difference(
     if log_sigma is None and not (first.data.state.is_costly or second.data.state.is_costly):
         cross, overlap = _across(first, second)
         found |= cross
-    best = reported(found, PREFERENCE)
+    best = min((name for name in found if name != MODELS_IMPORTANCE), key=lambda name: found[name].stderr)
     energy = minus(second.energy, first.energy)
     common = min(len(found[best].replicates), len(energy.replicates))
     heat = energy.replicates[:common] - found[best].replicates[:common]

@@ -11,8 +11,10 @@ import boltzgen
 from boltzgen.cli import app
 from boltzgen.errors import InputError
 from boltzgen.systems import load_system
+from boltzgen.thermodynamics.ideal_gas import R
 from boltzgen.units import thermal_energy
 from tests.bonded_toy import log_z
+from tests.thermodynamics.test_ideal_gas import harmonic
 
 FAST = {"max_steps": 30, "frames": {"ladders": 24, "picoseconds": 1.5}, "n": 2000, "seed": 1}
 TOY = "bonded-toy"
@@ -109,6 +111,41 @@ def test_between_two_temperatures_every_way_has_the_quadrature():
     assert apart.energy_kJ_mol - apart.temperature_entropy_kJ_mol == pytest.approx(apart.free_energy_kJ_mol)
     kcal = apart.free_energy_kJ_mol / 4.184
     assert apart.free_energy_kcal_mol == pytest.approx(kcal)
+
+
+def test_methane_has_the_entropy_of_its_oscillators():
+    """Nearly harmonic and rigid: S° is that of rotor and oscillators, 186.3 J/mol/K measured."""
+    (state,) = boltzgen.free_energy(
+        "C", temperature=298.15, temperatures=[298.15], ideal_gas=True, **FAST
+    ).states
+    gas = state.ideal_gas
+    entropy = harmonic("C")[3]
+    assert gas.symmetry_number == 12
+    assert gas.entropy_J_mol_K == pytest.approx(entropy - R * math.log(12), abs=1.0)
+    assert gas.entropy_J_mol_K == pytest.approx(186.3, abs=1.5)
+    assert gas.entropy_stderr_J_mol_K < 1.0
+    parts = gas.translation_J_mol_K + gas.rotation_J_mol_K + gas.configuration_J_mol_K
+    assert parts + gas.quantum_correction_J_mol_K == pytest.approx(gas.entropy_J_mol_K)
+
+
+def test_isomers_differ_by_minima_rotors_and_oscillators():
+    """E and Z 1,2-difluoroethene, both rigid, with symmetry number 2."""
+    summary = boltzgen.free_energy("F/C=C/F", to="F/C=C\\F", **FAST)
+    energies = [harmonic(smiles, 300.0)[1:3] for smiles in ("F/C=C/F", "F/C=C\\F")]
+    truth = sum(energies[1]) - sum(energies[0])
+    for one in summary.difference.estimates:
+        assert abs(one.free_energy_kJ_mol - truth) < 0.15 + 3 * one.stderr_kJ_mol, one.estimator
+    assert "isomers" in summary.convention
+    assert not any("bonded differently" in warning for warning in summary.warnings)
+
+
+def test_what_is_no_isomer_is_refused_and_other_bonding_is_told():
+    with pytest.raises(InputError, match="no isomers"):
+        boltzgen.free_energy("CCO", to="CCN", **FAST)
+    with pytest.raises(InputError, match="the same molecule"):
+        boltzgen.free_energy("CCO", to="OCC", **FAST)
+    with pytest.raises(InputError, match="no solvent 'obc2'"):
+        boltzgen.free_energy("C", solvent="obc2", ideal_gas=True, **FAST)
 
 
 def test_states_that_do_not_differ_and_models_without_density_are_refused(tmp_path):
