@@ -28,7 +28,6 @@ from boltzgen.workflows.refinement import pay_off, reserve
 from boltzgen.workflows.training_data import energy_data, internal_frames
 
 LEAST_TRAINING_SHARE = 0.1
-SAMPLES_PER_SECOND = 25_000.0  # of a flow, drawn and weighed by a compiled energy
 
 
 def training_data(
@@ -63,16 +62,18 @@ def fitted(
     data: TrainingData,
     watch: Stopwatch,
     checkpoints: Checkpoints | None = None,
-    samples_per_second: float = SAMPLES_PER_SECOND,
+    watched: bool = True,
 ) -> TrainingResult:
     """Train ``model`` in the time that the budget leaves, or for the steps that ``config`` asks for.
+
+    Unless it is ``watched``, no energies are spent on judging the model while it trains.
 
     Where the memory of a GPU is too small for a step, training goes on with half the batch, once.
     """
     settings = config.training
     if settings.max_steps is None and settings.budget_seconds is None:
         budget = whole_budget(config, data.target.n_atoms)
-        rest = budget - watch.elapsed - _sampling_reserve(config, budget, samples_per_second)
+        rest = budget - watch.elapsed - _sampling_reserve(config, budget)
         settings = settings.model_copy(update={"budget_seconds": max(rest, LEAST_TRAINING_SHARE * budget)})
 
     def relay(progress: Progress) -> None:
@@ -83,6 +84,8 @@ def fitted(
 
     def trained(settings: TrainingConfig) -> TrainingResult:
         stages = family(config.model).stages(model, data, settings)
+        if not watched:
+            return train(model, stages, settings, relay, checkpoints)
         measure = held_out_measure(model, data, family(config.model).trained_on == "energy")
         return train(
             model,
@@ -114,6 +117,6 @@ def _walkers(config: SampleConfig, problem: Problem, generator: torch.Generator)
     return Walkers(dynamics, problem.frames.thermal.positions, config.training.walkers.number, generator)
 
 
-def _sampling_reserve(config: SampleConfig, budget: float, samples_per_second: float) -> float:
-    """Seconds kept back for sampling and writing."""
-    return min(2.0 + config.n_samples / samples_per_second, 0.3 * budget)
+def _sampling_reserve(config: SampleConfig, budget: float) -> float:
+    """Seconds kept back for sampling and writing, at 25 k samples a second."""
+    return min(2.0 + config.n_samples / 25_000, 0.3 * budget)

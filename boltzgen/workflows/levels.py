@@ -13,19 +13,19 @@ import copy
 import math
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boltzgen.coordinates.internal import MolecularCoordinates
-from boltzgen.coordinates.stiff_shift import fit_stiff_map
+from boltzgen.coordinates.stiff_shift import BasinMap, basins_of, fit_basins, fit_stiff_map
 from boltzgen.energies.compiler import compile_system
 from boltzgen.energies.target import BoltzmannTarget
 from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.forcefields.parametrise import is_program
 from boltzgen.models.flow import FlowModel
-from boltzgen.models.model import Internal
+from boltzgen.models.model import Internal, fixed_parameters
 from boltzgen.problem import Problem, ProblemFrames
 from boltzgen.progress import Stopwatch
 from boltzgen.records.run import LevelStep
@@ -37,8 +37,10 @@ from boltzgen.sampling.importance import (
     systematic_resample,
 )
 from boltzgen.systems import DEFAULT_FORCEFIELD, MolecularSystem, MoleculeInput, load_system
+from boltzgen.training.data import TrainingData
 from boltzgen.training.families import family, untrained_model
-from boltzgen.workflows.config import SampleConfig, default_budget, require_room
+from boltzgen.training.result import TrainingResult
+from boltzgen.workflows.config import SampleConfig, default_budget, require_room, wanted_share
 from boltzgen.workflows.fitting import fitted, training_data
 from boltzgen.workflows.preparation import prepare
 from boltzgen.workflows.sample_facts import SampledRun
@@ -50,10 +52,13 @@ TIMES_LONGER = 4.0  # than a run on the cheap level, by default
 ROUNDS = 2  # of samples, each of which betters the map
 SAMPLES = 512  # a round
 FRAMES = 512  # of the cheap level, weighed by the costly energy
+TRAINING_SHARE = 0.4  # of the time left after the maps; the samples have the rest
+LEAST_TRAINING_SECONDS = 1.0
+WORSE = 0.7  # of the effective share that there was: below it, training is taken back
 FRAMES_STAGE = "frames of the new level"
 LEAST_EFFECTIVE_FRAMES = 50.0
 CLASH = 15.0  # nats of log q + u above the median, from which a sample does not count in a regression
-FINE_TUNING = {
+FINE_TUNING: dict[str, Any] = {
     "objective": "reverse-kl",
     "warmup_share": 0.0,
     "hot_factor": 1.0,
@@ -111,10 +116,19 @@ def start_config(start: str, config: SampleConfig) -> SampleConfig:
 class WeighedSamples:
     """Samples of a flow with what the costly energy says of them.
 
-    internal: y and torsions. slopes: ∂(log q + u)/∂y. log_weights: −u − log q.
+    Attributes
+    ----------
+    latent, internal
+        Before and after the flow.
+    latent_slopes, slopes
+        Of log q + u along stiff coordinates, before and after the flow.
+    log_weights
+        −u − log q.
     """
 
+    latent: Internal
     internal: Internal
+    latent_slopes: Float[Tensor, "samples stiff"]
     slopes: Float[Tensor, "samples stiff"]
     log_weights: Float[Tensor, " samples"]
 
@@ -130,20 +144,53 @@ class WeighedSamples:
 def weighed_samples(
     model: FlowModel, target: BoltzmannTarget, n: int, generator: torch.Generator
 ) -> WeighedSamples:
-    """``n`` samples of ``model``, with the gradient of log q + u along stiff coordinates."""
-    with torch.no_grad():
-        internal, _ = model(model.sample_latent(n, generator))
-    stiff = internal.stiff.detach().requires_grad_()
-    with torch.enable_grad():
-        x, log_det = model.coordinates.to_positions(internal.torsions, stiff)
-        log_q = model.internal_log_prob(Internal(internal.torsions, stiff)) - log_det
-        log_q = log_q - model.coordinates.log_multiplicity
+    """``n`` samples of ``model``, with the gradients of log q + u along stiff coordinates."""
+    drawn = model.sample_latent(n, generator)
+    latent = Internal(drawn.torsions, drawn.stiff.detach().requires_grad_())
+    with torch.enable_grad(), fixed_parameters(model):
+        moved, _ = model(latent)
+        internal = Internal(*(part.detach().requires_grad_() for part in moved))
+        x, log_det = model.coordinates.to_positions(*internal)
+        log_q = model.internal_log_prob(internal) - log_det - model.coordinates.log_multiplicity
         u = target.reduced_energy(x)
-        (slopes,) = torch.autograd.grad((log_q + u).sum(), stiff)
+        action = torch.nan_to_num(log_q + u, 0.0, 0.0, 0.0).sum()
+        slopes = Internal(*torch.autograd.grad(action, internal, materialize_grads=True, allow_unused=True))
+        through = [k for k, part in enumerate(moved) if part.requires_grad]
+        (latent_slopes,) = torch.autograd.grad(
+            [moved[k] for k in through], latent.stiff, [slopes[k] for k in through]
+        )
     u = torch.where(model.coordinates.contains(x), u, math.inf)
     return WeighedSamples(
-        Internal(internal.torsions, stiff.detach()), slopes, log_importance_weights(u, log_q)
+        Internal(*(part.detach() for part in latent)),
+        Internal(*(part.detach() for part in internal)),
+        latent_slopes,
+        slopes.stiff,
+        log_importance_weights(u, log_q),
     )
+
+
+def move_to_level(model: FlowModel, found: WeighedSamples) -> list[BasinMap]:
+    """Map the coordinates and the base of ``model`` to the energy that weighed its samples ``found``.
+
+    Returns what moved the Gaussians of the base. Raises NotConvergedError where nearly all samples clash.
+    """
+    kept = found.kept
+    if int(kept.sum()) <= model.coordinates.n_stiff:
+        raise NotConvergedError(
+            f"Of {len(kept)} samples {int(kept.sum())} have an energy at the level asked for: give a larger"
+            " budget, or --set start_from=none."
+        )
+    base = model.coordinates.base
+    stiff = fit_stiff_map(found.internal.stiff[kept], found.slopes[kept], base)
+    maps = [
+        fit_basins(block, found.latent.stiff[kept][:, i], found.latent_slopes[kept][:, i])
+        for block in base.blocks
+        for i in [block.indices]
+    ]
+    stiff.apply(model.coordinates)
+    for basin_map in maps:
+        basin_map.apply()
+    return maps
 
 
 def fitted_from(
@@ -169,49 +216,76 @@ def fitted_from(
     data, _ = training_data(cheap, problem, model, None, generator)
     fitted(cheap, problem, model, data, watch)
 
-    steps, each = _mapped(start, model, target, generator, watch)
+    before = copy.deepcopy(model)
+    steps, maps, each = _mapped(start, model, target, generator, watch)
     with watch.stage(FRAMES_STAGE, f"{FRAMES} frames of {start}"):
-        own = _own_problem(system, target, problem, model.coordinates, generator, watch, start)
+        frames = _mapped_frames(problem, before, model, maps, target, generator)
+        own = _own_problem(system, target, problem, model, frames, generator, watch)
     data = energy_data(own, model, generator)
-    settings = config.training.model_copy(
-        update={k: v for k, v in FINE_TUNING.items() if k not in config.training.model_fields_set}
-    )
-    tuned = config.model_copy(update={"training": settings})
-    before = target.evaluations
-    training = fitted(tuned, own, model, replace(data, conformers=None), watch, None, 1.0 / each)
-    after = target.evaluations
-    log_weights = draw_log_weights(model, target, SAMPLES, generator)
-    steps.append(_step("fine-tuned by reverse KL", log_weights, training.seconds, after - before))
+    training = TrainingResult()
+    if steps[-1].effective_sample_size_fraction < wanted_share(config):
+        training, step = _fine_tuned(config, own, model, data, steps[-1], each, watch)
+        steps.append(step)
     words = f"the energy of {config.forcefield}, after a training on {start}"
     figures = family(config.model).figures(model, data)
     return SampledRun(config, own, model, training, words, figures, level_steps=steps)
 
 
+def _fine_tuned(
+    config: SampleConfig,
+    own: Problem,
+    model: FlowModel,
+    data: TrainingData,
+    mapped: LevelStep,
+    each: float,
+    watch: Stopwatch,
+) -> tuple[TrainingResult, LevelStep]:
+    """Reverse KL on the costly energy for a share of the time left; ``each``: seconds of an evaluation.
+
+    Where it leaves the model clearly worse than ``mapped``, the model is what it was.
+    """
+    update = {k: v for k, v in FINE_TUNING.items() if k not in config.training.model_fields_set}
+    if config.training.max_steps is None and config.training.budget_seconds is None:
+        assert config.budget_seconds is not None
+        left = config.budget_seconds - watch.elapsed - (FRAMES + SAMPLES) * each
+        update["budget_seconds"] = max(TRAINING_SHARE * left, LEAST_TRAINING_SECONDS)
+    settings = config.training.model_copy(update=update)
+    kept, before = copy.deepcopy(model.state_dict()), own.target.evaluations
+    training = fitted(
+        config.model_copy(update={"training": settings}),
+        own,
+        model,
+        replace(data, conformers=None),
+        watch,
+        watched=False,
+    )
+    evaluations = own.target.evaluations - before
+    log_weights = draw_log_weights(model, own.target, SAMPLES, data.generator)
+    step = _step("fine-tuned by reverse KL", log_weights, training.seconds, evaluations)
+    if step.effective_sample_size_fraction < WORSE * mapped.effective_sample_size_fraction:
+        model.load_state_dict(kept)
+        step = step.model_copy(update={"step": "fine-tuned by reverse KL, not kept"})
+    return training, step
+
+
 def _mapped(
     start: str, model: FlowModel, target: BoltzmannTarget, generator: torch.Generator, watch: Stopwatch
-) -> tuple[list[LevelStep], float]:
-    """The steps that map the coordinates of ``model`` to the level of ``target``; seconds an evaluation."""
-    steps, seconds = [], 0.0
+) -> tuple[list[LevelStep], list[list[BasinMap]], float]:
+    """The steps that map ``model`` to the level of ``target``, the maps, and seconds for an evaluation."""
+    steps: list[LevelStep] = []
+    maps: list[list[BasinMap]] = []
     note = f"{SAMPLES} samples of the flow of {start}"
-    for index in range(ROUNDS + 1):
+    while True:
         with watch.stage("level of theory", note):
             began = time.monotonic()
             found = weighed_samples(model, target, SAMPLES, generator)
             seconds = time.monotonic() - began
-            name = f"flow of {start}, reweighted" if index == 0 else f"stiff coordinates mapped, {index}"
+            name = f"stiff coordinates mapped, {len(maps)}" if maps else f"flow of {start}, reweighted"
             steps.append(_step(name, found.log_weights, seconds, SAMPLES))
-            note = f"{100 * steps[-1].effective_sample_size_fraction:.1f} % effective"
-            if index < ROUNDS:
-                kept = found.kept
-                if int(kept.sum()) <= model.coordinates.n_stiff:
-                    raise NotConvergedError(
-                        f"Of {SAMPLES} samples of {start} hardly any has an energy at the level asked for:"
-                        " give a larger budget, or --set start_from=none."
-                    )
-                fit_stiff_map(found.internal.stiff, found.slopes, model.coordinates.base, kept).apply(
-                    model.coordinates
-                )
-    return steps, seconds / SAMPLES
+            if len(maps) == ROUNDS:
+                return steps, maps, seconds / SAMPLES
+            maps.append(move_to_level(model, found))
+        note = f"{100 * steps[-1].effective_sample_size_fraction:.1f} % effective"
 
 
 def _step(name: str, log_weights: Tensor, seconds: float, evaluations: int) -> LevelStep:
@@ -227,54 +301,67 @@ def _step(name: str, log_weights: Tensor, seconds: float, evaluations: int) -> L
     )
 
 
+@dataclass(frozen=True)
+class MappedFrames:
+    """Frames of the cheap level mapped to the costly one: nm, u there, and weights −u' + u + ln |∂x'/∂x|."""
+
+    positions: Float[Tensor, "frames atoms 3"]
+    reduced_energies: Float[Tensor, " frames"]
+    log_weights: Float[Tensor, " frames"]
+
+
 @torch.no_grad()
+def _mapped_frames(
+    cheap: Problem,
+    before: FlowModel,
+    model: FlowModel,
+    maps: list[list[BasinMap]],
+    target: BoltzmannTarget,
+    generator: torch.Generator,
+) -> MappedFrames:
+    """Frames of ``cheap``, back through the flow as it was ``before``, and forth through ``model``."""
+    positions = cheap.frames.thermal.positions
+    order = torch.randperm(len(positions), generator=generator, device=positions.device)[:FRAMES]
+    torsions, stiff, log_det = before.coordinates.from_positions(positions[order])
+    inside = torch.isfinite(log_det + torsions.sum(1) + stiff.sum(1))
+    old = positions[order][inside]
+    latent, change = before.inverse(Internal(torsions[inside], stiff[inside]))
+    log_volume = change - log_det[inside]
+    stiff = latent.stiff.clone()
+    for index, block in enumerate(before.coordinates.base.blocks):
+        basins = basins_of(block, stiff[:, block.indices])
+        for round_of_maps in maps:
+            moved, change = round_of_maps[index].move(stiff[:, block.indices], basins)
+            stiff[:, block.indices] = moved
+            log_volume = log_volume + change
+    internal, change = model(Internal(latent.torsions, stiff))
+    x, new_log_det = model.coordinates.to_positions(*internal)
+    log_volume = log_volume + change + new_log_det
+    u = torch.where(model.coordinates.contains(x), target.reduced_energy(x), math.inf)
+    return MappedFrames(x, u, log_importance_weights(u, -cheap.target.reduced_energy(old) - log_volume))
+
+
 def _own_problem(
     system: MolecularSystem,
     target: BoltzmannTarget,
     cheap: Problem,
-    mapped: MolecularCoordinates,
+    model: FlowModel,
+    mapped: MappedFrames,
     generator: torch.Generator,
     watch: Stopwatch,
-    start: str,
 ) -> Problem:
     """The problem at the costly level, with frames of the cheap one that are mapped and resampled."""
-    thermal = cheap.frames.thermal
-    x, u, log_weights = _mapped_frames(thermal.positions, target, cheap, mapped, generator)
-    effective = effective_sample_size(log_weights)
+    n, effective = len(mapped.positions), effective_sample_size(mapped.log_weights)
     if effective < LEAST_EFFECTIVE_FRAMES:
-        watch.warn(FEW_FRAMES.format(effective, len(x), start, system.forcefield))
-    chosen = systematic_resample(log_weights, len(x), generator)
+        watch.warn(FEW_FRAMES.format(effective, n, cheap.system.forcefield, system.forcefield))
+    thermal = cheap.frames.thermal
     frames = ThermalFrames(
-        x[chosen],
-        torch.zeros(len(x), dtype=torch.long, device=x.device),
+        mapped.positions[systematic_resample(mapped.log_weights, n, generator)],
+        torch.zeros(n, dtype=torch.long, device=mapped.positions.device),
         thermal.replaced,
         0,  # they are no longer ladders
         thermal.tempered,
     )
-    return Problem(
-        system,
-        target,
-        cheap.masses,
-        copy.deepcopy(mapped),
-        ProblemFrames(cheap.frames.config, frames, x, u),
-        cheap.symmetry,
-    )
-
-
-def _mapped_frames(
-    positions: Tensor,
-    target: BoltzmannTarget,
-    cheap: Problem,
-    mapped: MolecularCoordinates,
-    generator: torch.Generator,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Frames of the cheap level mapped to the costly one, with its u and weights −u' + u + ln |∂x'/∂x|."""
-    order = torch.randperm(len(positions), generator=generator, device=positions.device)[:FRAMES]
-    old = positions[order]
-    torsions, stiff, log_det = cheap.coordinates.from_positions(old)
-    inside = torch.isfinite(log_det + torsions.sum(1) + stiff.sum(1))
-    old, torsions, stiff, log_det = (part[inside] for part in (old, torsions, stiff, log_det))
-    x, new_log_det = mapped.to_positions(torsions, stiff)
-    u = torch.where(mapped.contains(x), target.reduced_energy(x), math.inf)
-    log_density = log_det - new_log_det - cheap.target.reduced_energy(old)
-    return x, u, log_importance_weights(u, log_density)
+    own = ProblemFrames(cheap.frames.config, frames, mapped.positions, mapped.reduced_energies)
+    coordinates = copy.deepcopy(model.coordinates)
+    return Problem(system, target, cheap.masses, coordinates, own, cheap.symmetry)

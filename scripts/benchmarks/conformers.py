@@ -38,7 +38,7 @@ from boltzgen.workflows.sample import run_sample
 
 TEMPERATURE = 298.15
 GAUCHE = 2.0 * math.pi / 3.0
-RING = Chem.MolFromSmarts("[!#1;!R]-[CX4;R]1CCCCC1")
+RING = Chem.MolFromSmarts("[!#1]-!@[CX4;R]1CCCCC1")
 PROGRAM_TIMES = 4.0  # the budget of a force field
 FEW = 20  # samples of the rarer conformer, below which its error means nothing
 
