@@ -90,6 +90,7 @@ EVERYTHING = {
     "molecule": "CCO", "n_samples": 7, "temperature": 310.0, "forcefield": "mmff94s", "solvent": "obc2",
     "release_constraints": True, "seed": 4, "budget_seconds": 90.0, "device": "cpu", "refine": "off",
     "reference": "somewhere", "model": "vae", "refine_share": 0.6, "answer": "model",
+    "start_from": "none",
     "effective_samples": 3, "free_energy_error": 0.1,
     "model_settings": {"latent_dim": 3}, "frames": {"ladders": 8},
     "training": {"max_steps": 5, "objective": "auto"},
@@ -102,14 +103,14 @@ def test_command_line_toml_and_python_describe_the_same_run(monkeypatch, tmp_pat
     from_python = python(
         monkeypatch, "CCO", 7, 310.0, forcefield="mmff94s", solvent="obc2", release_constraints=True, seed=4,
         budget=90.0, device="cpu", refine="off", reference="somewhere", model="vae", refine_share=0.6,
-        answer="model",
+        answer="model", start_from="none",
         effective=3, free_energy_error=0.1,
         model_settings={"latent_dim": 3}, frames={"ladders": 8}, max_steps=5, objective="auto",
     )  # fmt: skip
     text = (
         "sample CCO -n 7 -T 310 --forcefield mmff94s --solvent obc2 --release-constraints --seed 4"
         " --budget 90s --device cpu --refine off --reference somewhere --model vae --set refine_share=0.6"
-        " --set answer=model"
+        " --set answer=model --set start_from=none"
         " --effective 3 --error-free-energy 0.1kcal"
         " --set model_settings.latent_dim=3 --set frames.ladders=8 --steps 5 --objective auto"
     )

@@ -19,7 +19,7 @@ from boltzgen.progress import Stopwatch
 from boltzgen.sampling.frames import FramesConfig
 from boltzgen.training import checkpoint, trainer
 from boltzgen.training.config import TrainingConfig
-from boltzgen.workflows import run_folder, sample
+from boltzgen.workflows import fitting, run_folder, sample
 from boltzgen.workflows.config import SampleConfig
 from boltzgen.workflows.sample import run_sample
 
@@ -135,7 +135,7 @@ def test_sizes_that_a_busy_machine_decided_are_taken_up(tmp_path, monkeypatch):
         seen.append((checkpoints.origin, settings.budget_seconds))
         raise KilledError
 
-    monkeypatch.setattr(sample, "train", looked)
+    monkeypatch.setattr(fitting, "train", looked)
     with pytest.raises(KilledError):
         run_sample(config, folder)
     state = load_tensors(folder / "session.safetensors", run_folder.SESSION_KIND)
