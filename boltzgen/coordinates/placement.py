@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from boltzgen.coordinates import cuda_placement
 from boltzgen.coordinates.zmatrix import ZMatrix
 
 TINY = 1e-12  # nm², in the norm of vectors that may vanish
@@ -33,6 +34,7 @@ class Placement(nn.Module):
     linear: Tensor
     bent: Tensor
     branch: Tensor
+    table: Tensor
 
     def __init__(self, zmatrix: ZMatrix) -> None:
         super().__init__()
@@ -53,6 +55,9 @@ class Placement(nn.Module):
         )
         self.register_buffer("linear", indices(a for a in placed if zmatrix.linear[a]), persistent=False)
         self.register_buffer("bent", indices(a for a in placed if not zmatrix.linear[a]), persistent=False)
+        in_line = torch.tensor([k > 1 and zmatrix.linear[a] for k, a in enumerate(zmatrix.order)])
+        table = torch.stack([self.order, self.parent, in_line.long()]).to(torch.int32)
+        self.register_buffer("table", table, persistent=False)
         branch = torch.eye(n)
         for k in range(n - 1, 0, -1):
             branch[self.parent[k]] += branch[k]
@@ -62,7 +67,8 @@ class Placement(nn.Module):
         self, bonds: Float[Tensor, "bonds batch"], polar: Float[Tensor, "2 placed batch"]
     ) -> Float[Tensor, "3 atoms batch"]:
         """Positions (nm, molecule's atom order) from bond lengths and polar coordinates in tree order."""
-        return _Place.apply(bonds, polar, self)
+        place = _PlaceByKernel if cuda_placement.serves(polar) else _Place
+        return place.apply(bonds, polar, self)
 
     def frames(self, x: Float[Tensor, "3 atoms batch"], atoms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """e1, e2, e3 [3, k, batch] of the tree's ``atoms`` [k] at positions in tree order."""
@@ -190,6 +196,21 @@ class _Place(torch.autograd.Function):
             grad_polar[0, rows] = scale * (about[1] - p[1] * about[2])
             grad_polar[1, rows] = scale * (p[0] * about[2] - about[0])
         return grad_bonds, grad_polar, None
+
+
+class _PlaceByKernel(torch.autograd.Function):
+    """The same by one kernel each way."""
+
+    @staticmethod
+    def forward(ctx: Any, bonds: Tensor, polar: Tensor, tree: Placement) -> Tensor:
+        positions, x, frames = cuda_placement.place(bonds, polar, tree.table)
+        ctx.save_for_backward(polar, tree.table, x, frames)
+        return positions
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return *cuda_placement.place_gradient(gradient, *ctx.saved_tensors), None
 
 
 def _combine(components: Tensor, axes: list[Tensor]) -> Tensor:
