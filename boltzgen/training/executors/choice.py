@@ -15,6 +15,7 @@ from boltzgen.objectives.objective import Objective
 from boltzgen.threads import given_threads
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.executors.alone import Alone
+from boltzgen.training.executors.distributed import Distributed, is_joined
 from boltzgen.training.executors.executor import Executor
 from boltzgen.training.executors.forked import Forked
 from boltzgen.training.executors.spawned import Spawned, can_be_sent
@@ -33,6 +34,11 @@ def executor_for(
         Where several processes are asked for and this model or machine cannot have them.
     """
     asked = config.processes
+    if is_joined():
+        if asked is not None and asked > 1:
+            raise InputError("torchrun starts the processes of a training; leave 'processes' out.")
+        together = objective.is_stateless and can_be_sent(objective)
+        return Distributed(objective, parameters) if together else Alone(objective, parameters)
     on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
     if asked is not None and asked > 1 and not on_cpu:
         raise InputError(

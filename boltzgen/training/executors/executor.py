@@ -72,3 +72,13 @@ def batch_gradient(
         (loss.value / n).backward()
     weights = None if loss.log_weights is None else loss.log_weights.detach()
     return Loss(loss.value.detach(), weights, loss.n_dropped if unseen else int(loss.n_dropped))
+
+
+def mean_loss(losses: Sequence[Loss]) -> Loss:
+    """The mean of the losses of several batches, with all their log weights."""
+    weights = [loss.log_weights for loss in losses if loss.log_weights is not None]
+    return Loss(
+        torch.stack([loss.value.double().cpu() for loss in losses]).mean(),
+        torch.cat(weights) if weights else None,
+        sum(loss.n_dropped for loss in losses),
+    )

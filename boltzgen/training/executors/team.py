@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from boltzgen.errors import EvaluationError
 from boltzgen.objectives.objective import Loss, Objective
-from boltzgen.training.executors.executor import batch_gradient
+from boltzgen.training.executors.executor import batch_gradient, mean_loss
 from boltzgen.training.executors.shared_memory import SharedTensors
 from boltzgen.training.executors.worker import Batch, Failure
 
@@ -143,14 +143,8 @@ class Team:
             self._add(gradients.tensors, batch.has_gradient)
             if batch.evaluations and self.objective.target is not None:
                 self.objective.target.counter.count += batch.evaluations
-            weights = None if batch.log_weights is None else torch.from_numpy(batch.log_weights)
-            losses.append(Loss(torch.tensor(batch.value, dtype=torch.float64), weights, batch.n_dropped))
-        weights_of_all = [loss.log_weights for loss in losses if loss.log_weights is not None]
-        return Loss(
-            torch.stack([loss.value.double() for loss in losses]).mean(),
-            torch.cat(weights_of_all) if weights_of_all else None,
-            sum(loss.n_dropped for loss in losses),
-        )
+            losses.append(batch.loss)
+        return mean_loss(losses)
 
     def _add(self, gradients: list[Tensor], given: list[bool]) -> None:
         """Add a worker's gradients; a parameter that no batch depends on keeps None."""
@@ -183,9 +177,7 @@ def _answer(worker: WorkerProcess) -> Batch:
     except (EOFError, OSError) as error:
         raise _died(worker) from error
     if isinstance(answer, Failure):
-        failure = EvaluationError(f"a training process failed: {answer.message}")
-        failure.add_note(answer.trace)
-        raise failure
+        raise answer.error
     return answer
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from boltzgen.errors import EvaluationError
 from boltzgen.interruption import ignore_signals
-from boltzgen.objectives.objective import Objective
+from boltzgen.objectives.objective import Loss, Objective
 from boltzgen.training.executors.executor import batch_gradient
 
 
@@ -26,6 +27,12 @@ class Batch:
     evaluations: int
     has_gradient: list[bool]
 
+    @property
+    def loss(self) -> Loss:
+        """As a loss, detached from any graph."""
+        weights = None if self.log_weights is None else torch.from_numpy(self.log_weights)
+        return Loss(torch.tensor(self.value, dtype=torch.float64), weights, self.n_dropped)
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -33,6 +40,16 @@ class Failure:
 
     message: str
     trace: str
+
+    @property
+    def error(self) -> EvaluationError:
+        """The exception as one of this process."""
+        error = EvaluationError(f"a training process failed: {self.message}")
+        error.add_note(self.trace)
+        return error
+
+
+Answer = Batch | Failure
 
 
 def serve(
@@ -55,16 +72,25 @@ def serve(
             step, progress = connection.recv()
         except (EOFError, OSError):
             return
-        answer: Batch | Failure
+        reseed(objective.generator, seed, step, rank)
         try:
-            reseed(objective.generator, seed, step, rank)
-            answer = _batch(objective, parameters, gradients, progress, n)
-        except BaseException as error:
-            answer = Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
-        try:
-            connection.send(answer)
+            connection.send(answer(objective, parameters, gradients, progress, n))
         except OSError:
             return
+
+
+def answer(
+    objective: Objective,
+    parameters: Sequence[nn.Parameter],
+    gradients: Sequence[Tensor],
+    progress: float,
+    n: int,
+) -> Answer:
+    """One of ``n`` batches, its gradients copied to ``gradients``; or why there is none."""
+    try:
+        return _batch(objective, parameters, gradients, progress, n)
+    except BaseException as error:
+        return Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
 def reseed(generator: torch.Generator, seed: int, step: int, rank: int) -> None:
