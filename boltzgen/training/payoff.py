@@ -24,6 +24,7 @@ from torch import Tensor
 
 from boltzgen.sampling.importance import MAX_PARETO_K, effective_sample_size, pareto_k
 
+MOST_LOG_GROWTH = 100.0  # ln of a number of samples that nobody draws
 LEAST_EFFECTIVE = 20.0  # effective samples in an assessment, below which its share is mostly chance
 LEAST_SAMPLES, MOST_SAMPLES = 2048, 16_384  # of an assessment
 SHARE_OF_TIME = 0.1  # of the training time so far, that one assessment may take
@@ -73,9 +74,10 @@ class Assessment:
         """
         if self.share == 0.0 or self.pareto_k >= 1.0:
             return math.inf
-        growth = n_effective / (self.share * self.n_samples)
-        if growth > 1.0 and self.pareto_k > 0.5:
-            growth **= 0.5 / (1.0 - self.pareto_k)
+        log_growth = math.log(n_effective / (self.share * self.n_samples))
+        if log_growth > 0.0 and self.pareto_k > 0.5:
+            log_growth *= 0.5 / (1.0 - self.pareto_k)
+        growth = math.exp(log_growth) if log_growth < MOST_LOG_GROWTH else math.inf
         return growth * self.n_samples * self.seconds_each
 
 

@@ -117,6 +117,8 @@ def test_effective_samples_of_heavy_tails_grow_as_their_pareto_k_says():
     assert assessment.seconds_to(wanted) == pytest.approx(many * SECONDS_EACH, rel=0.35)
     assert Assessment(0.0, share, 0.4, SECONDS_EACH, few).seconds_to(wanted) < 0.65 * many * SECONDS_EACH
     assert Assessment(0.0, share, 1.1, SECONDS_EACH, few).seconds_to(wanted) == math.inf
+    # just below one: more samples than a double can count
+    assert Assessment(0.0, share, 0.9999, SECONDS_EACH, few).seconds_to(1e6 * wanted) == math.inf
 
 
 def course_of(pay_off, shares, k=0.5):
