@@ -11,6 +11,7 @@ agreement        whether estimators agree
 averages         Boltzmann averages from samples and frames together
 combined         samples of a model and frames as one weighted ensemble
 regions          regions of configurations that a person names
+basins           the basins that chemists name: anti, gauche, axial, chair, hydrogen bonds
 conventions      what a free energy means
 symmetry_number  how many labelled copies of a configuration Z holds
 ideal_gas        entropy of a gas from the free energy of its configurations

@@ -36,11 +36,13 @@ class Disagreement:
 
 
 def disagreements(
-    found: Mapping[str, Bootstrapped], least_difference: float = LEAST_DIFFERENCE
+    found: Mapping[str, Bootstrapped],
+    least_difference: float = LEAST_DIFFERENCE,
+    most_errors: float = MOST_ERRORS,
 ) -> list[Disagreement]:
-    """Every pair of estimators that differ by more than three standard errors of the difference."""
+    """Every pair that differs by more than ``most_errors`` standard errors of the difference."""
     pairs = [difference(found, *pair) for pair in itertools.combinations(found, 2)]
-    return [pair for pair in pairs if pair.errors > MOST_ERRORS and abs(pair.difference) > least_difference]
+    return [pair for pair in pairs if pair.errors > most_errors and abs(pair.difference) > least_difference]
 
 
 def difference(found: Mapping[str, Bootstrapped], first: str, second: str) -> Disagreement:

@@ -24,6 +24,7 @@ from boltzgen.models.flow import FlowConfig
 from boltzgen.progress import Report, Spent, Stopwatch, silent
 from boltzgen.records.free_energy import FreeEnergySummary
 from boltzgen.settings import HIGHEST_TEMPERATURE
+from boltzgen.thermodynamics.basins import basins
 from boltzgen.thermodynamics.conventions import CONVENTION, ISOMER_CONVENTION
 from boltzgen.thermodynamics.regions import Region, parse_region
 from boltzgen.training.families import family
@@ -71,7 +72,8 @@ def free_energy(
         Settings of two states, like ``({"solvent": "vacuum"}, {"solvent": "water"})``.
     states
         Regions of configurations whose populations are wanted, like
-        ``"gauche: torsion 0-1-2-3 in [-120, 120]"`` (see ``thermodynamics/regions.py``).
+        ``"gauche: torsion 0-1-2-3 in [-120, 120]"`` (see ``thermodynamics/regions.py``). By default the
+        basins that chemists name: anti and gauche, axial and equatorial, hydrogen bonds.
     temperatures
         K, of a curve of F, U, S and C; by default six from the state's own in steps of 25 K.
     ideal_gas
@@ -233,10 +235,16 @@ def _ladder(state: TrainedState, temperatures: Sequence[float], generator: torch
 
 
 def _inside(data: StateData, regions: Sequence[Region]) -> dict[str, np.ndarray]:
-    """Which samples, and then which frames, are in each region."""
+    """Which samples, and then which frames, are in each region, or in each basin where none is given."""
     x = data.samples.positions.numpy()
+    weights = np.exp(data.samples.log_weights - data.samples.log_weights.max())
+    weights /= weights.sum()
     if data.frames is not None:
-        x = np.concatenate([x, data.frames.positions.flatten(0, 1).numpy()])
+        frames = data.frames.positions.flatten(0, 1).numpy()
+        x = np.concatenate([x, frames])
+        weights = np.concatenate([weights, np.full(len(frames), 1.0 / len(frames))])
+    if not regions:
+        return basins(data.state.system.molecule, x, weights)
     return {region.name: region.holds(x) for region in regions}
 
 

@@ -35,6 +35,8 @@ from boltzgen.workflows.state_data import StateData
 
 REFINED = "refined weights"
 PREFERENCE = (BENNETT, REFINED, IMPORTANCE)
+# Of the population of a region by weights and by frames: there may be a dozen regions.
+LEAST_POPULATION_DIFFERENCE, MOST_POPULATION_ERRORS = 0.01, 4.0
 DISAGREE = (
     "'{}' and '{}' differ by {:.3f} ± {:.3f} kJ/mol: a conformer may be missing from the model, or from"
     " replica exchange; give a larger --budget"
@@ -208,7 +210,9 @@ def _population(
         drawn = [(rows,) for rows in drawn_blocks(len(of_frames), (seed, LADDERS))]
         alone = bootstrapped(lambda values: float(values.mean()), (of_frames,), drawn)
         by_frames = alone.value
-        agrees = not disagreements({"weights": by_weights, "frames": alone})
+        agrees = not disagreements(
+            {"weights": by_weights, "frames": alone}, LEAST_POPULATION_DIFFERENCE, MOST_POPULATION_ERRORS
+        )
     p = min(max(both.value, 0.0), 1.0)
     return RegionPopulation(
         name=name,

@@ -16,6 +16,7 @@ import compare
 import conformers
 import coordinates
 import energies
+import free_energies
 import hydration
 import molecules
 import objectives
@@ -43,6 +44,7 @@ BENCHMARKS = tuple(
         compare,
         objectives,
         conformers,
+        free_energies,
         hydration,
         training_safety,
         robustness,

@@ -2,17 +2,24 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import boltzgen
 from boltzgen.cli import app
 from boltzgen.errors import InputError
+from boltzgen.progress import Stopwatch, untimed
 from boltzgen.systems import load_system
 from boltzgen.thermodynamics.ideal_gas import R
+from boltzgen.thermodynamics.regions import parse_region
 from boltzgen.units import thermal_energy
+from boltzgen.workflows.state_data import LadderRun, Sampled, StateData, drawn_samples
+from boltzgen.workflows.state_free_energy import state_result
+from boltzgen.workflows.trained_state import TrainedState
 from tests.bonded_toy import log_z
 from tests.thermodynamics.test_ideal_gas import harmonic
 
@@ -89,6 +96,37 @@ def test_a_finished_run_goes_on_until_the_error_is_reached(run):
     assert state.free_energy_stderr_kcal_mol <= tight
     assert state.n_samples > run[0].states[0].n_samples
     assert abs(state.free_energy_kJ_mol - exact(300)) < 3.5 * state.free_energy_stderr_kJ_mol
+
+
+def test_a_mode_dropped_on_purpose_gives_no_confident_wrong_value(run):
+    """The model without half of its space, exactly normalised: q/P on one side of a torsion."""
+    state = TrainedState.of_folder(run[1] / "first")
+    generator = torch.Generator().manual_seed(3)
+    samples = drawn_samples(state, 8000, generator, Stopwatch())
+    ladder = LadderRun(state, 300.0, 900.0, generator)
+    ladder.extend(Stopwatch(), untimed)
+    frames = ladder.frames()
+
+    def kept(x):
+        return parse_region("kept: torsion 2-1-0-4 in [0, 180]", state.system.molecule).holds(x.numpy())
+
+    inside = kept(samples.positions)
+    truncated = Sampled(
+        samples.positions[inside],
+        samples.reduced_energies[inside],
+        samples.log_prob[inside] - np.log(inside.mean()),
+    )
+    flat = kept(frames.positions.flatten(0, 1)).reshape(frames.log_prob.shape)
+    log_prob = np.where(flat, frames.log_prob - np.log(inside.mean()), -np.inf)
+    dropped = state_result(StateData(state, truncated, replace(frames, log_prob=log_prob)), "300 K", 0, {})
+    assert not dropped.record.converged
+    pairs = {(one.first, one.second) for one in dropped.record.disagreements}
+    assert ("importance weights", "frames in the model") in pairs
+    by_frames = dropped.found["frames in the model"]
+    assert abs(by_frames.value * dropped.kT - exact(300)) < 4 * by_frames.stderr * dropped.kT
+    assert any("a conformer may be missing" in warning for warning in dropped.record.warnings)
+    whole = state_result(StateData(state, samples, frames), "300 K", 0, {})
+    assert not whole.record.disagreements
 
 
 def test_between_two_temperatures_every_way_has_the_quadrature():
