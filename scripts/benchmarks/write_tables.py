@@ -17,6 +17,7 @@ import conformers
 import coordinates
 import energies
 import free_energies
+import gpu
 import hydration
 import molecules
 import objectives
@@ -40,6 +41,7 @@ BENCHMARKS = tuple(
         molecules,
         peptides,
         energies,
+        gpu,
         coordinates,
         compare,
         objectives,

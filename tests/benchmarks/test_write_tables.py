@@ -7,7 +7,7 @@ import pytest
 
 from tests.benchmarks.conftest import FOLDER
 
-SHARED = {"harness", "reference_frames", "write_tables"}
+SHARED = {"harness", "reference_frames", "waits", "write_tables"}
 CHECKS = {
     "robustness",
     "training_safety",
