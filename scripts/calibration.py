@@ -17,21 +17,24 @@ toy (F, and ⟨U⟩ by its derivative), otherwise the mean of the other runs; th
 reference, so that an error that all runs share is seen too.
 
 --references: where references are kept between runs (default out/calibration). --json keeps what is done, so
-that a run that was stopped goes on there. --quick: three molecules, two runs of each kind.
-Exit code 1 where a bound is not held.
+that a run that was stopped goes on there; without a FILE as data/benchmarks/calibration_PART.json. --quick:
+three molecules, two runs of each kind. Exit code 1 where a bound is not held.
 """
 
-import argparse
 import json
 import math
 import sys
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from benchmarks.harness import ROOT, origin
-from jobs import Row, run_jobs, write_json
+from benchmarks.harness import ROOT, Benchmark, Column, Recorder, figure, option_parser, table
+from jobs import Row, run_jobs
+
+from boltzgen.report.comparison import Rows
 
 EASY = {
     "butane": "CCCC",
@@ -68,37 +71,39 @@ REFERENCE_PICOSECONDS = {"easy": 100.0, "hard": 250.0}
 MOST_SECONDS = 1500.0  # for a reference or a run
 WRONG_CONVERGED, WRONG_UNCONVERGED = 0.03, 0.15
 COVERAGE = (0.88, 1.0)
+KINDS, TRUTHS = ("easy", "hard", "starved", "dropped"), ("good", "between", "useless", "bad")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("part", choices=("verdict", "coverage"))
+    part = next((word for word in sys.argv[1:] if word in BENCHMARKS), "verdict")
+    benchmark = BENCHMARKS[part]
+    parser = option_parser(benchmark, __doc__, "three molecules, two runs of each kind")
+    parser.add_argument("part", choices=tuple(BENCHMARKS))
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="results, and where an earlier run stopped")
     parser.add_argument("--references", type=Path, default=ROOT / "out" / "calibration")
-    parser.add_argument("--quick", action="store_true", help="three molecules, two runs of each kind")
     arguments = parser.parse_args()
-    molecules = COVERED if arguments.part == "coverage" else EASY | HARD
+    molecules = COVERED if part == "coverage" else EASY | HARD
     if arguments.quick:
         few = ("butane", "propanol", "alanine-dipeptide")
         molecules = {name: molecules[name] for name in few if name in molecules}
     make_references(molecules, arguments.references, arguments.workers)
     rows: dict[str, Row] = {}
     if arguments.json is not None and arguments.json.exists():
-        rows = json.loads(arguments.json.read_text(encoding="utf-8"))["rows"]
+        rows = json.loads(arguments.json.read_text(encoding="utf-8"))["figures"]
+    recorder = Recorder(benchmark, arguments.json, arguments.quick)
 
     def keep(name: str, row: Row) -> None:
+        row.pop("printed", None)
         rows[name] = row
         print(f"{name:32s} {described(row)}", flush=True)
-        if arguments.json is not None:
-            write_json(arguments.json, {"part": arguments.part, **origin(), "rows": rows})
+        recorder.keep(rows)
 
-    cases = cases_of(arguments.part, molecules, arguments.references, arguments.quick)
+    cases = cases_of(part, molecules, arguments.references, arguments.quick)
     pending = [(name, case) for name, case in cases.items() if name not in rows]
     run_jobs(judged_run, pending, arguments.workers, MOST_SECONDS, keep)
     done = {name: rows[name] for name in cases}
-    held = verdict_table(done) if arguments.part == "verdict" else coverage_table(done, molecules)
-    sys.exit(0 if held else 1)
+    benchmark.show(done)
+    sys.exit(0 if HELD[part](done) else 1)
 
 
 def cases_of(part: str, molecules: dict[str, str], references: Path, quick: bool) -> dict[str, tuple]:
@@ -194,36 +199,78 @@ def described(row: Row) -> str:
     )
 
 
-def verdict_table(rows: dict[str, Row]) -> bool:
-    """Prints word against truth, by kind; whether both bounds are held."""
+def verdict_tables(rows: Mapping[str, Row]) -> list[Rows]:
+    """Word against truth by kind of run, the two bounds, and every run on the wrong side of one."""
     judged = {name: row for name, row in rows.items() if "truth" in row}
     counts = Counter((name.split()[0], row["converged"], row["truth"]) for name, row in judged.items())
-    truths = ("good", "between", "useless", "bad")
-    print(f"\n{'':22s}" + "".join(f"{truth:>10s}" for truth in truths))
-    for kind in ("easy", "hard", "starved", "dropped"):
-        for word in (True, False):
-            line = "".join(f"{counts[kind, word, truth]:10d}" for truth in truths)
-            print(f"{kind:8s} {'converged' if word else 'unconverged':13s}{line}")
-    said = [row for row in judged.values() if row["converged"]]
-    good = [row for row in judged.values() if row["truth"] == "good"]
+    kinds = [
+        {"kind": kind, "word": word, "counts": {t: counts[kind, word == "converged", t] for t in TRUTHS}}
+        for kind in KINDS
+        for word in ("converged", "unconverged")
+    ]
+    columns = [Column("runs", figure("kind")), Column("the run says", figure("word"))]
+    columns += [Column(truth, lambda row, truth=truth: str(row["counts"][truth])) for truth in TRUTHS]
+    wrong, said, refused, good = judgements(rows)
+    bounds = [
+        {
+            "what": "wrong among those that say converged",
+            "n": len(wrong),
+            "of": said,
+            "most": WRONG_CONVERGED,
+        },
+        {"what": "unconverged among the good", "n": len(refused), "of": good, "most": WRONG_UNCONVERGED},
+    ]
+    bound_columns = [
+        Column(f"{len(judged)} runs; {len(rows) - len(judged)} failed or left out", figure("what")),
+        Column("runs", lambda row: f"{row['n']} of {row['of']}"),
+        Column("at most", figure("most", ".0%")),
+    ]
+    cases = [
+        {"name": name, "what": f"{described(row)}; {'; '.join(row['warnings'])}"}
+        for name, row in (wrong | refused).items()
+    ]
+    return [
+        table("Word against truth by long references", kinds, columns),
+        table("Bounds", bounds, bound_columns),
+        table("On the wrong side", cases, [Column("run", figure("name")), Column("what", figure("what"))]),
+    ]
+
+
+def judgements(rows: Mapping[str, Row]) -> tuple[dict[str, Row], int, dict[str, Row], int]:
+    """Runs that are wrong and say converged, of how many that say so; good ones that do not, of how many."""
+    judged = {name: row for name, row in rows.items() if "truth" in row}
+    said = sum(row["converged"] for row in judged.values())
+    good = sum(row["truth"] == "good" for row in judged.values())
     wrong = {name: row for name, row in judged.items() if row["converged"] and row["truth"] == "bad"}
     refused = {name: row for name, row in judged.items() if not row["converged"] and row["truth"] == "good"}
-    print(f"runs: {len(judged)}; left out or failed: {len(rows) - len(judged)}")
-    print(f"'converged' and wrong: {len(wrong)} of {len(said)} that say so (at most {WRONG_CONVERGED:.0%})")
-    print(f"good and called unconverged: {len(refused)} of {len(good)} (at most {WRONG_UNCONVERGED:.0%})")
-    for name, row in (wrong | refused).items():
-        print(f"  {name}: {described(row)}; {'; '.join(row['warnings'])}")
-    return len(wrong) <= WRONG_CONVERGED * len(said) and len(refused) <= WRONG_UNCONVERGED * len(good)
+    return wrong, said, refused, good
 
 
-def coverage_table(rows: dict[str, Row], molecules: dict[str, str]) -> bool:
-    """Prints how often each 95 % interval of converged runs holds the truth; whether all do often enough."""
-    held = True
-    print(f"\n{'':34s}{'covered':>9s}{'of':>5s}{'mean':>12s}{'z from reference or exact':>28s}")
-    for molecule in molecules:
+def verdict_held(rows: Mapping[str, Row]) -> bool:
+    """Whether both bounds of the verdict are held."""
+    wrong, said, refused, good = judgements(rows)
+    return len(wrong) <= WRONG_CONVERGED * said and len(refused) <= WRONG_UNCONVERGED * good
+
+
+class Covered(NamedTuple):
+    """How often the 95 % interval of a quantity holds the truth in ``n`` converged runs.
+
+    mean: of their estimates; z: its distance from the reference, or from the exact value, in joint errors.
+    """
+
+    molecule: str
+    quantity: str
+    share: float
+    n: int
+    mean: float
+    z: float
+
+
+def coverage(rows: Mapping[str, Row]) -> Iterator[Covered]:
+    """Of every quantity of every molecule in ``rows``."""
+    for molecule in dict.fromkeys(name.split()[1] for name in rows):
         mine = [row for name, row in rows.items() if name.split()[1] == molecule and row.get("converged")]
-        names = sorted({name for row in mine for name in row["quantities"]})
-        for name in names:
+        for name in sorted({name for row in mine for name in row["quantities"]}):
             estimates = np.array([row["quantities"][name] for row in mine if name in row["quantities"]])
             values, errors, known = estimates[:, 0], estimates[:, 1], estimates[0, 2:]
             n, mean = len(values), float(values.mean())
@@ -235,10 +282,26 @@ def coverage_table(rows: dict[str, Row], molecules: dict[str, str]) -> bool:
                 others = (values.sum() - values) / max(n - 1, 1)
                 inside = np.abs(values - others) <= 1.96 * np.hypot(errors, spread)
             z = (mean - known[0]) / math.hypot(spread, known[1]) if len(known) else math.nan
-            covered = float(inside.mean())
-            held &= COVERAGE[0] <= covered <= COVERAGE[1]
-            print(f"{molecule:20s}{name:14s}{covered:9.2f}{n:5d}{mean:12.4f}{z:28.1f}")
-    return held
+            yield Covered(molecule, name, float(inside.mean()), n, mean, z)
+
+
+def coverage_tables(rows: Mapping[str, Row]) -> list[Rows]:
+    """How often each 95 % interval of converged runs holds the truth."""
+    columns = [
+        Column("molecule", lambda row: row.molecule),
+        Column("quantity", lambda row: row.quantity),
+        Column("covered", lambda row: f"{row.share:.2f}"),
+        Column("of runs", lambda row: str(row.n)),
+        Column("mean", lambda row: f"{row.mean:.4f}"),
+        Column("z from reference or exact", lambda row: "" if math.isnan(row.z) else f"{row.z:.1f}"),
+    ]
+    low, high = COVERAGE
+    return [table(f"Share of 95 % intervals that hold ({low:.0%} to {high:.0%})", coverage(rows), columns)]
+
+
+def coverage_held(rows: Mapping[str, Row]) -> bool:
+    """Whether all intervals hold often enough."""
+    return all(COVERAGE[0] <= found.share <= COVERAGE[1] for found in coverage(rows))
 
 
 def exact(name: str) -> float:
@@ -254,6 +317,27 @@ def exact(name: str) -> float:
     rise = log_z(system, 300.0 + step) - log_z(system, 300.0 - step)
     return rise / (math.log(300.0 + step) - math.log(300.0 - step))
 
+
+BENCHMARKS = {
+    "verdict": Benchmark(
+        "calibration_verdict",
+        "Is the verdict right?",
+        "Short runs of `boltzgen sample` on easy and hard molecules, with time enough, starved, and with a"
+        " mode dropped from the model on purpose, judged by long replica exchange. Useless: too few effective"
+        " samples for a judgement.",
+        "OMP_NUM_THREADS=1 python scripts/calibration.py verdict --json",
+        verdict_tables,
+    ),
+    "coverage": Benchmark(
+        "calibration_coverage",
+        "Do the error bars hold?",
+        "Fifty short runs each of three molecules and of a toy whose partition function is known: how often"
+        " the 95 % intervals hold the truth, exact for the toy and otherwise the mean of the other runs.",
+        "OMP_NUM_THREADS=1 python scripts/calibration.py coverage --json",
+        coverage_tables,
+    ),
+}
+HELD = {"verdict": verdict_held, "coverage": coverage_held}
 
 if __name__ == "__main__":
     main()

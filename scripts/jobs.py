@@ -1,13 +1,11 @@
 """Many independent jobs, each in a process of its own with a time limit: what cannot be stopped is ended."""
 
-import json
 import multiprocessing
 import os
 import time
 import traceback
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
 PRELOADED = ["boltzgen.workflows.sample", "benchmarks.harness", "matplotlib.pyplot", "mdtraj"]
@@ -72,10 +70,3 @@ def _child(work: Callable[..., Row], arguments: tuple, connection: Connection) -
             row = {"fault": traceback.format_exc()[-2000:]}
         printed.seek(0)
         connection.send({"printed": printed.read(200), **row})
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Whole or not at all, so that a run that is stopped leaves what it had."""
-    partial = path.with_name(f".{path.name}")
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)

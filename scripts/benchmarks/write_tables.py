@@ -29,6 +29,7 @@ from harness import RECORDS, ROOT, Benchmark, markdown
 import boltzgen
 
 sys.path.append(str(ROOT / "scripts"))
+import calibration
 import robustness
 import training_safety
 
@@ -51,7 +52,7 @@ BENCHMARKS = tuple(
         training_safety,
         robustness,
     )
-)
+) + tuple(calibration.BENCHMARKS.values())
 INTRODUCTION = """# Benchmarks
 
 Written by `python scripts/benchmarks/write_tables.py` from the records in `data/benchmarks/`. Every record

@@ -11,6 +11,8 @@ SHARED = {"harness", "reference_frames", "waits", "write_tables"}
 CHECKS = {
     "robustness",
     "training_safety",
+    "calibration_coverage",
+    "calibration_verdict",
 }  # scripts beside the folder of benchmarks whose figures are on the page too
 
 

@@ -76,19 +76,21 @@ def test_a_flow_with_a_dropped_mode_keeps_its_density_elsewhere(script):
     assert FlowModel.log_prob.__name__ == "log_prob"
 
 
-def test_tables_count_wrong_words(script, capsys):
+def test_tables_count_wrong_words(script):
     calibration = script("calibration")
     figures = {"distance": 0.1, "noise": 0.0, "missed": 0.0, "energy_apart_kT": 0.0}
     figures |= {"effective_samples": 10.0, "pareto_k": 0.1, "warnings": ["a reason"]}
     row = {"converged": True, "truth": "good", **figures}
     rows = {f"easy x {k}": row for k in range(40)}
-    assert calibration.verdict_table(rows)
-    assert calibration.verdict_table(rows | {"hard y 1": row | {"truth": "bad"}})  # 1 of 41
+    assert calibration.verdict_held(rows)
+    assert calibration.verdict_held(rows | {"hard y 1": row | {"truth": "bad"}})  # 1 of 41
     wrong = {f"hard y {k}": row | {"truth": "bad"} for k in range(2)}
-    assert not calibration.verdict_table(rows | wrong)  # 2 of 42
+    assert not calibration.verdict_held(rows | wrong)  # 2 of 42
     refused = {f"hard z {k}": row | {"converged": False} for k in range(8)}
-    assert not calibration.verdict_table(rows | refused)  # 8 of 48
-    assert "z 3" in capsys.readouterr().out
+    assert not calibration.verdict_held(rows | refused)  # 8 of 48
+    *_, wrong_side = calibration.verdict_tables(rows | refused)
+    assert "hard z 3" in [line[0] for line in wrong_side.rows]
+    assert len(wrong_side.rows) == 8
 
 
 @pytest.mark.parametrize(("stated", "holds"), [(1.0, True), (0.5, False)])
@@ -102,7 +104,7 @@ def test_coverage_is_of_honest_errors(script, stated, holds):
         }
         for k in range(50)
     }
-    assert calibration.coverage_table(rows, {"butane": "CCCC"}) == holds
+    assert calibration.coverage_held(rows) == holds
 
 
 def test_the_toys_energy_is_the_derivative_of_its_log_z(script):
