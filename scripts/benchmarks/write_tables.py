@@ -49,6 +49,7 @@ BENCHMARKS = tuple(
         conformers,
         free_energies,
         hydration,
+        gpu,
         training_safety,
         robustness,
     )
