@@ -49,7 +49,6 @@ BENCHMARKS = tuple(
         conformers,
         free_energies,
         hydration,
-        gpu,
         training_safety,
         robustness,
     )
