@@ -43,7 +43,8 @@ STAGE_LOSSES = (0.5, 0.2, 0.08)  # schedules tried, coarse to fine
 MODEL_PILOT_TIME, ANNEALING_PILOT_TIME = 0.1, 0.25  # most of the time allowed that pilots may take
 CHEAP = 0.5  # of the time left: a thinning that needs no more is not compared with annealing
 MARGIN = 1.7
-PLANNED = 1.2  # of the proposals that a pilot asks for; more are made where they do not do
+PLANNED = 1.2  # of the proposals that a pilot asks for
+MORE = 1.3  # times as many where these do not do
 RESERVE = 0.9  # of the time left, for a plan
 
 
@@ -208,7 +209,9 @@ def _thinned(
 
     They are thinned as they come. At least ``n`` are proposed, and more only until ``end``: the planned
     ``n_proposals``, and beyond these as many as it takes until ``target_share`` of the ``n`` are effective. A
-    pilot sees less of the weights' tail than the proposals do, so that the plan alone may fall short.
+    pilot sees less of the weights' tail than the proposals do, so that the plan alone may fall short. Then
+    ``MORE`` times as many are planned: who looks after every chunk ends before a large weight more often than
+    after it, and estimates too small a Z.
     """
     z, log_weights = particles.densities.sample(0, generator), torch.empty(0, dtype=torch.float64)
     log_weights = log_weights.to(z.device)
@@ -220,14 +223,17 @@ def _thinned(
 
     def falls_short() -> bool:
         return (
-            proposed < planned
-            or effective_share(log_weights, n) < target_share
+            effective_share(log_weights, n) < target_share
             or float((2.0 * log_sum - log_squares).exp()) < least_effective
         )
 
     chunk = chunk_size(z.device, CHUNK)
-    while proposed < n or (monotonic() < end and falls_short()):
-        size = min(chunk, planned - proposed) if proposed < planned else chunk
+    while proposed < n or monotonic() < end:
+        if proposed >= planned:
+            if not falls_short():
+                break
+            planned = math.ceil(MORE * proposed)
+        size = min(chunk, planned - proposed)
         more, more_weights = particles.draw(size, generator)
         every.append(more_weights)
         log_sum = torch.logaddexp(log_sum, more_weights.logsumexp(0))

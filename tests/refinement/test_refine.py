@@ -8,6 +8,7 @@ import torch
 
 from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.models.flow import FlowConfig, FlowModel
+from boltzgen.refinement import refine as refinement
 from boltzgen.refinement.refine import CHUNK, refine
 from boltzgen.sampling.importance import effective_sample_size, weighted_mean
 from tests.models.toy_coordinates import ToyCoordinates
@@ -158,3 +159,34 @@ def test_proposals_go_on_until_they_are_worth_what_is_asked_for(model, clock):
     assert refined.info.seconds < 1e3
     assert 0.012 < refined.statistics.log_z.stderr < 1.0 / math.sqrt(4000.0)
     require_right(refined, target)
+
+
+class LogNormal:
+    """Particles whose weights are log-normal, mean one: the variance of the logarithm is ``variance``."""
+
+    def __init__(self, variance: float) -> None:
+        self.variance, self.densities = variance, self
+
+    def sample(self, n, generator):
+        return torch.zeros(n, 1)
+
+    def draw(self, n, generator):
+        normal = torch.randn(n, generator=generator, dtype=torch.float64)
+        return torch.zeros(n, 1), math.sqrt(self.variance) * normal - 0.5 * self.variance
+
+
+def test_proposals_that_go_on_until_there_are_enough_leave_the_mean_weight_as_it_is(monkeypatch):
+    """The number of proposals depends on their weights, and yet the mean is right within its error."""
+    monkeypatch.setattr(refinement, "CHUNK", 256)
+    generator = torch.Generator().manual_seed(11)
+    means, numbers = [], []
+    for _ in range(60):
+        _, thinned, every = refinement._thinned(
+            LogNormal(3.0), 300, 2000.0, 0.5, 150.0, generator, math.inf, lambda done: None
+        )
+        means.append(float(every.exp().mean()))
+        numbers.append(len(every))
+        assert float(thinned.exp().sum()) / 300 == pytest.approx(means[-1], rel=1e-6)
+    assert min(numbers) < max(numbers)
+    spread = float(np.std(means)) / math.sqrt(len(means))
+    assert abs(float(np.mean(means)) - 1.0) < 4.0 * spread + 0.02
