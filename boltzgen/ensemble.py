@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boltzgen.distinct_conformers import DistinctConformer, as_mol, distinct_conformers
 from boltzgen.ensemble_folder import MOST_TRAJECTORY_FRAMES, EnsembleFiles, read_ensemble, write_ensemble
 from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.molecules import conversion
@@ -291,6 +292,15 @@ class Ensemble(WeightedSamples):
         properties = [{"weight": weight, "energy_kJ_mol": self.energies[index]} for index, weight in chosen]
         return conversion.to_rdkit(self.molecule, self.positions[[index for index, _ in chosen]], properties)
 
+    def distinct_conformers(self, most: int = 100, least_population: float = 0.0) -> list[DistinctConformer]:
+        """At most ``most`` distinct conformers with their populations, shown by samples of lowest energy.
+
+        Raises InputError where none has ``least_population``.
+        """
+        return distinct_conformers(
+            self.molecule, self.positions, self.energies, self.weights, most, least_population
+        )
+
     def summary(self) -> dict[str, Any]:
         """What the ensemble says of itself, with units in the names, and the metadata of the run."""
         statistics, log_z = self.statistics, self.statistics.log_z
@@ -332,7 +342,7 @@ class Ensemble(WeightedSamples):
         if self.log_prob is not None:
             arrays["log_prob"] = self.log_prob
         trajectory = self.resample(min(len(self), MOST_TRAJECTORY_FRAMES)).to_mdtraj(weighted=True)
-        conformers, summary = self.to_rdkit(), self.summary()
+        conformers, summary = as_mol(self.molecule, self.distinct_conformers()), self.summary()
         return EnsembleFiles(
             self.molecule, arrays, self.statistics, self.density, conformers, trajectory, summary
         )

@@ -8,7 +8,6 @@ marks a folder as complete. ``Ensemble.save`` and ``Ensemble.load`` are for user
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
 import zipfile
@@ -35,6 +34,7 @@ from boltzgen.files.names import (
     TRAJECTORY,
 )
 from boltzgen.files.whole import json_text, read_json, write_whole
+from boltzgen.molecules.conformer_texts import conformer_text
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.sampling.importance import Estimate, WeightStatistics
 
@@ -50,7 +50,7 @@ class EnsembleFiles:
     """What the files of an ensemble hold.
 
     arrays: by name, as ``ensemble.npz`` has them. density: of which kind ``log_prob`` is. conformers: a
-    molecule whose conformers have the properties "weight" and "energy_kJ_mol". trajectory: samples in their
+    distinct conformers with their populations as properties. trajectory: samples in their
     order, superposed.
     """
 
@@ -68,7 +68,9 @@ class EnsembleFiles:
         return {
             ARRAYS: self._write_arrays,
             MOLECULE: lambda path: path.write_text(self.molecule.to_json(), encoding="utf-8"),
-            CONFORMERS: lambda path: path.write_text(self._conformer_text(), encoding="utf-8"),
+            CONFORMERS: lambda path: path.write_text(
+                conformer_text(self.molecule, self.conformers, "sdf"), encoding="utf-8"
+            ),
             TRAJECTORY: self._write_trajectory,
             TOPOLOGY: lambda path: self.trajectory[0].save_pdb(str(path)),
         }
@@ -76,22 +78,6 @@ class EnsembleFiles:
     def _write_arrays(self, path: Path) -> None:
         texts = {"statistics": json.dumps(asdict(self.statistics)), "density": self.density}
         np.savez_compressed(path, **self.arrays, **texts)  # type: ignore[arg-type]
-
-    def _conformer_text(self) -> str:
-        """In memory, since RDKit's writer does not tell when a disk is full."""
-        from rdkit import Chem
-
-        text = io.StringIO()
-        rdmol = Chem.Mol(self.conformers)
-        rdmol.SetProp("_Name", self.molecule.name or self.molecule.smiles)
-        names = ("weight", "energy_kJ_mol")
-        with Chem.SDWriter(text) as writer:
-            writer.SetProps(names)
-            for conformer in rdmol.GetConformers():
-                for name in names:
-                    rdmol.SetProp(name, f"{conformer.GetDoubleProp(name):.6g}")
-                writer.write(rdmol, confId=conformer.GetId())
-        return text.getvalue()
 
     def _write_trajectory(self, path: Path) -> None:
         try:

@@ -10,6 +10,7 @@ from boltzgen import __version__
 from boltzgen.cli.campaign import campaign
 from boltzgen.cli.collect import collect
 from boltzgen.cli.compare import compare
+from boltzgen.cli.conformers import conformers
 from boltzgen.cli.energy import energy
 from boltzgen.cli.exits import EXIT_BAD_INPUT, EXIT_FAULT, EXIT_NOT_CONVERGED, TOO_LITTLE_MEMORY, end
 from boltzgen.cli.free_energy import free_energy
@@ -27,6 +28,7 @@ COMMANDS = (
     sample,
     train,
     energy,
+    conformers,
     reference,
     compare,
     reweight,

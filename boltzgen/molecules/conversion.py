@@ -39,14 +39,19 @@ def superposed(positions: Positions) -> Positions:
     return np.einsum("fai,fij->faj", centred, left @ right).astype(positions.dtype)
 
 
-def to_rdkit(molecule: Molecule, positions: Positions, properties: Sequence[Mapping[str, float]]) -> Chem.Mol:
+def to_rdkit(
+    molecule: Molecule, positions: Positions, properties: Sequence[Mapping[str, float | str]]
+) -> Chem.Mol:
     """An RDKit molecule with a conformer for each of ``positions`` (nm), which has its ``properties``."""
     rdmol = Chem.Mol(molecule.rdmol)
     rdmol.RemoveAllConformers()
     for x, values in zip(positions, properties, strict=True):
         added = conformer(x)
         for name, value in values.items():
-            added.SetDoubleProp(name, float(value))
+            if isinstance(value, str):
+                added.SetProp(name, value)
+            else:
+                added.SetDoubleProp(name, float(value))
         rdmol.AddConformer(added, assignId=True)
     return rdmol
 
