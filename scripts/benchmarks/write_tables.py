@@ -16,6 +16,7 @@ import compare
 import conformers
 import coordinates
 import energies
+import entropy
 import free_energies
 import gpu
 import hydration
@@ -48,6 +49,7 @@ BENCHMARKS = tuple(
         objectives,
         conformers,
         free_energies,
+        entropy,
         hydration,
         training_safety,
         robustness,

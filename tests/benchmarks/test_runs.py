@@ -15,6 +15,7 @@ SMALL = {
     "conformers": ["--names", "butane, gauche"],
     "coordinates": [],
     "energies": [],
+    "entropy": ["--names", "methanol"],
     "hydration": ["--budget", "24", "--names", "methanol"],
     "molecules": ["--budget", "5", "--samples", "1000"],
     "objectives": ["--seconds", "2", "--evaluations", "10000"],
@@ -38,7 +39,7 @@ def test_runs_and_its_record_makes_its_tables(name, script, tmp_path):
     arguments = ["--quick", "--json", str(record), *SMALL[name]]
     if name == "hydration":
         arguments = [str(freesolv(tmp_path / "measured.csv")), *arguments]
-    elif name not in ("peptides", "conformers"):
+    elif name not in ("peptides", "conformers", "entropy"):
         arguments += ["--molecules", str(molecules)]
     done = subprocess.run(
         [sys.executable, str(FOLDER / f"{name}.py"), *arguments],
