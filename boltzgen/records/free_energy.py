@@ -80,6 +80,7 @@ class StateFreeEnergy(Record):
 
     estimator: whose value is reported. upper and lower bounds: −kT E_q[ln w] ≥ F ≥ −kT E_p[ln w]; the upper
     one is null where a sample has no weight, the lower one without frames. entropy: (⟨U⟩ − F)/T.
+    model_overlap: of the model and the frames, from 0 to 1.
     """
 
     omitted: ClassVar[frozenset[str]] = frozenset(("curve", "ideal_gas"))
@@ -95,6 +96,7 @@ class StateFreeEnergy(Record):
     n_frames: int
     effective_sample_size: Real
     pareto_k: Real
+    model_overlap: Real
     estimator: str
     free_energy_kJ_mol: float
     free_energy_stderr_kJ_mol: Real

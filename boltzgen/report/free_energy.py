@@ -69,6 +69,7 @@ def _print_state(console: Console, state: StateFreeEnergy, one_of_two: bool) -> 
     )
     if state.n_frames:
         table.add_row("frames", f"{state.n_frames} of {state.n_ladders} ladders, not seen in training")
+        table.add_row("overlap of model and frames", f"{state.model_overlap:.3f}")
     console.print(table)
     if not one_of_two:
         console.print(_estimates("F by each estimator", state.estimates, state.estimator))

@@ -25,9 +25,11 @@ from jaxtyping import Float
 
 from boltzgen.thermodynamics import quiet
 from boltzgen.thermodynamics.blocks import Blocks, Bootstrapped, bootstrapped, drawn_blocks, in_batches
+from boltzgen.thermodynamics.overlap import bennett_overlap
 
 IMPORTANCE, FRAMES, BENNETT = "importance weights", "frames in the model", "Bennett"
 LEAST_WEIGHT = math.log(20.0)  # below the mean weight: where the region A of ``frames in the model`` ends
+MOST_WORK = 1e6
 SAMPLES, LADDERS = 0, 1  # whose blocks are drawn
 
 
@@ -101,8 +103,18 @@ def frames_in_model(
 
 def bennett(samples: Float[np.ndarray, " samples"], frames: Float[np.ndarray, " frames"]) -> float:
     """f = −ln Z by Bennett's acceptance ratio between the model, which is normalised, and the target."""
-    finite = np.clip(frames, None, 1e6)  # a frame that the model cannot make: any work so large is the same
-    return quiet.bar(np.clip(-samples, None, 1e6), finite)
+    return quiet.bar(*_works(samples, frames))
+
+
+def model_overlap(data: WeightedData, f: float) -> float:
+    """How much the model and the target have in common, from 0 to 1 (see ``overlap.bennett_overlap``)."""
+    assert data.frames is not None
+    return bennett_overlap(*_works(data.samples.ravel(), data.frames.ravel()), f)
+
+
+def _works(samples: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Reduced work from the model to the target and back; infinite work is as good as any that is large."""
+    return np.clip(-samples, None, MOST_WORK), np.clip(frames, None, MOST_WORK)
 
 
 def bounds(data: WeightedData) -> Bounds:

@@ -28,6 +28,7 @@ from boltzgen.thermodynamics.estimators import (
     WeightedData,
     bounds,
     estimates,
+    model_overlap,
 )
 from boltzgen.thermodynamics.temperature import Curve, temperature_curve
 from boltzgen.units import KJ_PER_KCAL
@@ -40,6 +41,11 @@ LEAST_POPULATION_DIFFERENCE, MOST_POPULATION_ERRORS = 0.01, 4.0
 DISAGREE = (
     "'{}' and '{}' differ by {:.3f} ± {:.3f} kJ/mol: a conformer may be missing from the model, or from"
     " replica exchange; give a larger --budget"
+)
+LEAST_OVERLAP, LEAST_EFFECTIVE = 0.05, 100.0
+TOO_LITTLE = (
+    "the model and the ensemble have too little in common (overlap {:.3f}, {:.0f} effective samples): give a"
+    " larger --budget"
 )
 REGION_DISAGREES = (
     "the population of '{}' is {:.1f} % by importance weights and {:.1f} % by replica exchange; give a larger"
@@ -103,6 +109,8 @@ def state_result(
     ]
     statistics = WeightStatistics.of(torch.from_numpy(data.samples.log_weights))
     limits = bounds(weighted)
+    overlap = model_overlap(weighted, found[BENNETT].value) if BENNETT in found else math.nan
+    enough = overlap >= LEAST_OVERLAP or statistics.effective_sample_size >= LEAST_EFFECTIVE
     warnings = list(ensemble.metadata.get("warnings", []))
     warnings += [
         DISAGREE.format(one.first, one.second, kT * one.difference, kT * one.stderr) for one in differing
@@ -112,6 +120,7 @@ def state_result(
         for one in populations
         if not one.agrees
     ]
+    warnings += [] if enough else [TOO_LITTLE.format(overlap, statistics.effective_sample_size)]
     record = StateFreeEnergy(
         name=name,
         molecule=state.system.molecule.smiles,
@@ -124,6 +133,7 @@ def state_result(
         n_frames=0 if frames is None else frames.log_prob.size,
         effective_sample_size=statistics.effective_sample_size,
         pareto_k=statistics.pareto_k,
+        model_overlap=overlap,
         estimator=best,
         free_energy_kJ_mol=kT * f.value,
         free_energy_stderr_kJ_mol=kT * f.stderr,
@@ -140,6 +150,7 @@ def state_result(
         regions=populations,
         curve=_curve_record(state_curve(data, temperatures, seed), f, kT) if len(temperatures) else None,
         converged=not differing
+        and enough
         and all(one.agrees for one in populations)
         and bool(ensemble.metadata.get("converged", True)),
         warnings=warnings,
