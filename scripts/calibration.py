@@ -169,7 +169,7 @@ def judged_run(kind: str, spec: str, seed: int, folder: Path) -> Row:
             if chosen is None:
                 return {"left_out": "no conformer of 5 to 60 %"}
             conformer, dropped = chosen
-            settings["refine"] = "off"
+            settings |= {"refine": "off", "answer": "model"}
             stack.enter_context(mode_dropped(reference, conformer))
         try:
             run = run_sample(SampleConfig.model_validate(settings))

@@ -112,7 +112,8 @@ def free_energy(
         molecules = [str(molecule)] * len(between or ({},)) + ([] if to is None else [str(to)])
         sides = [settings | _named(own) for own in between or ({},)] + ([] if to is None else [settings])
         configs = [
-            sample_config({"molecule": one} | side) for one, side in zip(molecules, sides, strict=True)
+            sample_config({"molecule": one, "answer": "model"} | side)  # frames alone have no ln Z
+            for one, side in zip(molecules, sides, strict=True)
         ]
         _require_usable(configs)
         for config in configs if ideal_gas else ():

@@ -123,7 +123,11 @@ def benchmark(smiles: str, arguments: argparse.Namespace) -> dict[str, Any]:
     system = load_system(smiles)
     budget = arguments.budget or min(default_budget(system.molecule.n_atoms), MOST_SECONDS)
     config = SampleConfig(
-        molecule=smiles, n_samples=arguments.samples, seed=arguments.seed, budget_seconds=budget
+        answer="model",
+        molecule=smiles,
+        n_samples=arguments.samples,
+        seed=arguments.seed,
+        budget_seconds=budget,
     )
     ensemble = run_sample(config)
     summary = ensemble.summary()

@@ -116,6 +116,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def benchmark(name: str, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     config = SampleConfig(
+        answer="model",
         molecule=name,
         n_samples=arguments.samples,
         temperature=TEMPERATURE,

@@ -149,6 +149,7 @@ def benchmark(smiles: str, arguments: argparse.Namespace) -> dict[str, Any]:
     system = load_system(smiles)
     budget = default_budget(system.molecule.n_atoms) / (6 if arguments.quick else 1)
     config = SampleConfig(
+        answer="model",
         molecule=smiles,
         n_samples=arguments.samples,
         seed=arguments.seed,
