@@ -8,9 +8,9 @@ default budget: the wall seconds include the start of Python, and so do the seco
 work on the machine changes less. ``--resume`` leaves out the molecules that the record has already. Molecules
 are by default those of ``small.smi`` and ``drug_like.smi`` beside this file, which are told apart by their
 size. A molecule counts as reached where the run has converged and the standard error of its free energy is
-below 0.02 kT. Replica exchange's rate is that of the run's own ladders on the same core. With ``--reference-picoseconds`` a longer replica exchange
-judges the samples: mean energy in joint standard errors, and the largest total variation of a torsion beside
-its null value.
+below 0.02 kT. Replica exchange's rate is that of the run's own ladders on the same core. With
+``--reference-picoseconds`` a longer replica exchange judges the samples: mean energy in joint standard
+errors, and the largest total variation of a torsion beside its null value.
 """
 
 import argparse
