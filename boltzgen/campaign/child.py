@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from boltzgen.campaign.molecule import Ending
+from boltzgen.errors import InputError
 from boltzgen.interruption import InterruptedRunError, ignore_repeated_signals, raising_on_signals
 from boltzgen.memory import usable_bytes
 
@@ -38,8 +39,25 @@ class Limits:
     memory: int | None = None
 
 
-def memory_limit(gigabytes: float | None, workers: int) -> int | None:
-    """Bytes for each of ``workers`` processes on this machine: as asked for, or a share of what it has."""
+def memory_limit(gigabytes: float | None, workers: int, device: str = "cpu") -> int | None:
+    """Bytes for each of ``workers`` processes on this machine: as asked for, or a share of what it has.
+
+    None, no limit, where ``device`` is a GPU, whose driver reserves more address space than there is memory.
+
+    Raises
+    ------
+    InputError
+        Where a limit is asked for that cannot be kept to.
+    """
+    import torch
+
+    if device != "cpu" and torch.cuda.is_available():
+        if gigabytes is not None:
+            raise InputError(
+                f"--memory {gigabytes:g} cannot be kept to on a GPU, whose driver reserves more address space"
+                " than there is memory: leave it out, or give --device cpu."
+            )
+        return None
     if gigabytes is not None:
         return int(gigabytes * BYTES_PER_GIGABYTE)
     usable = usable_bytes()
@@ -133,17 +151,12 @@ def _stop_with(connection: Connection) -> None:
 
 
 def _limit_memory(most: int | None) -> None:
-    """Allocations beyond ``most`` bytes fail, and where the machine runs short this process goes first.
-
-    Drivers of GPUs reserve more address space than there is, so that processes with one have no limit.
-    """
+    """Allocations beyond ``most`` bytes fail, and where the machine runs short this process goes first."""
     if sys.platform != "linux":
         return
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     import resource
 
-    import torch
-
-    if most is not None and not torch.cuda.is_available():
+    if most is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))

@@ -12,8 +12,9 @@ from boltzgen.ensemble_folder import CONFORMERS, SUMMARY
 from boltzgen.errors import InputError
 from boltzgen.files.whole import read_json, write_whole
 from boltzgen.records.campaign import Entry
+from boltzgen.report.campaign_page import campaign_page
 
-TABLE, PARQUET, SDF = "campaign.csv", "campaign.parquet", "campaign.sdf"
+TABLE, PARQUET, SDF, PAGE = "campaign.csv", "campaign.parquet", "campaign.sdf", "index.html"
 WITHOUT_PARQUET = (
     f"{PARQUET} is not written, as pyarrow is not there: pip install 'boltzgen-conformers[cluster]'."
 )
@@ -21,7 +22,7 @@ Row = dict[str, Any]
 
 
 def collect_campaign(folder: CampaignFolder, conformers: bool = True) -> list[str]:
-    """Write the table, and the ``conformers`` of all molecules, to ``folder``.
+    """Write the table, its page, and the ``conformers`` of all molecules, to ``folder``.
 
     Returns
     -------
@@ -39,6 +40,9 @@ def collect_campaign(folder: CampaignFolder, conformers: bool = True) -> list[st
         write_whole(folder.path / TABLE, lambda path: _write_csv(path, rows))
         said.append(f"{folder.path / TABLE}: {len(rows)} molecules.")
         said.append(_write_parquet(folder.path / PARQUET, rows))
+        page = campaign_page(folder.path.resolve().name, rows)
+        write_whole(folder.path / PAGE, lambda path: path.write_text(page, encoding="utf-8"))
+        said.append(f"{folder.path / PAGE}: the same with pictures, to sort and to filter.")
         if conformers:
             counted: list[int] = []
             write_whole(folder.path / SDF, lambda path: counted.append(_write_sdf(path, folder)))

@@ -59,7 +59,8 @@ class Worker:
     ) -> None:
         self.folder, self.say, self.work, self._run = folder, say, work, run
         self.name = f"{socket.gethostname()}:{os.getpid()}"
-        self.memory = memory_limit(folder.config.memory_gigabytes, neighbours)
+        settings = folder.config
+        self.memory = memory_limit(settings.memory_gigabytes, neighbours, settings.sample.device)
 
     def run(self) -> int:
         """The number of molecules that were seen to their end.

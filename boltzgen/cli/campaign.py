@@ -97,6 +97,8 @@ def campaign(
     if slurm is not None:
         from boltzgen.campaign.slurm import submit
 
+        if slurm.gpus and folder.config.memory_gigabytes is not None and folder.config.sample.device != "cpu":
+            raise InputError("--memory cannot be kept to on GPUs: leave it out, or give --device cpu.")
         errors.print(submit(folder, slurm, workers, workers_per_gpu), markup=False, soft_wrap=True)
         return
     _run_locally(folder, workers, workers_per_gpu)
@@ -198,12 +200,15 @@ def _work(folder: CampaignFolder, neighbours: int) -> None:
 
 
 def _run_locally(folder: CampaignFolder, workers: int | None, per_gpu: int) -> None:
+    from boltzgen.campaign.child import memory_limit
     from boltzgen.campaign.folder import LOGS
     from boltzgen.campaign.local import WORKERS_LOG, LocalWorkers
     from boltzgen.campaign.status import Watcher
     from boltzgen.interruption import InterruptedRunError
     from boltzgen.report.campaign import CampaignTable
 
+    settings = folder.config
+    memory_limit(settings.memory_gigabytes, workers or 1, settings.sample.device)  # refused here, if it is
     watcher = Watcher(folder)
     try:
         if watcher.look().is_finished:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from boltzgen.campaign import worker
-from boltzgen.campaign.child import Limits, run_in_child
+from boltzgen.campaign.child import Limits, memory_limit, run_in_child
 from boltzgen.campaign.folder import CampaignFolder
 from boltzgen.campaign.molecule import Ending, clear, smaller, time_limit
 from boltzgen.campaign.worker import MOST_KILLED, Worker, next_size
+from boltzgen.errors import InputError
 from boltzgen.records.campaign import Attempt
 from boltzgen.training.config import TrainingConfig
 from tests.campaign import works
@@ -126,6 +127,14 @@ def test_memory_beyond_the_limit_is_a_failure_of_that_molecule(tmp_path):
 
     assert ending(8.0) == Ending("converged")
     assert ending(0.4) == Ending("failed", "there was too little memory")
+
+
+def test_a_limit_of_memory_that_cannot_be_kept_to_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert memory_limit(2.0, 4, "cpu") == 2_000_000_000
+    assert memory_limit(None, 4, "auto") is None
+    with pytest.raises(InputError, match="--memory 2 cannot be kept to on a GPU"):
+        memory_limit(2.0, 4, "auto")
 
 
 def test_a_worker_that_is_asked_to_stop_gives_its_molecule_back(tmp_path):
