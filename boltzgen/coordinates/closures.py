@@ -97,10 +97,10 @@ class Closures(nn.Module):
     def __init__(self, zmatrix: ZMatrix, groups: list[Group]) -> None:
         super().__init__()
         self.groups = groups
-        self.members = closure_passes(zmatrix, groups)
-        self.passes = nn.ModuleList(
-            [ClosurePass(zmatrix, [groups[i] for i in part]) for part in self.members]
-        )
+        members = closure_passes(zmatrix, groups)
+        for k, part in enumerate(members):
+            self.register_buffer(f"members{k}", torch.tensor(part, dtype=torch.long), persistent=False)
+        self.passes = nn.ModuleList([ClosurePass(zmatrix, [groups[i] for i in part]) for part in members])
         corners = [[g.centre, zmatrix.axis[g.centre], partner(g), g.children[0]] for g in groups]
         self.register_buffer(
             "corners", torch.tensor(corners, dtype=torch.long).reshape(-1, 4).T, persistent=False
@@ -111,7 +111,8 @@ class Closures(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Tree coordinates with the last atoms of rings in place, and the log of their volume element."""
         log_det = bonds.new_zeros(bonds.shape[1])
-        for members, step in zip(self.members, list(self.passes), strict=True):
+        for k, step in enumerate(self.passes):
+            members = getattr(self, f"members{k}")
             bonds, polar, log_volume = step(bonds, polar, s[members], t[members], chi[members])
             log_det = log_det + log_volume
         return bonds, polar, log_det

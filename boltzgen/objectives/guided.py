@@ -120,6 +120,9 @@ class GuidedReverseKL(Objective):
         self.n_samples = batch_size - self.n_conditional
         self.offset = -conformers.log_det - model.coordinates.log_multiplicity
 
+    def schedule(self, progress: float) -> tuple[float, ...]:
+        return (self.cooling(progress),)
+
     def loss(self, progress: float) -> Loss:
         beta = self.cooling(progress)
         value, info = reverse_kl(self.model, self.target, self.n_samples, self.generator, beta, self.outliers)

@@ -31,6 +31,9 @@ class Likelihood(Objective):
         super().__init__(model, generator)
         self.frames, self.batch_size = frames, batch_size
 
+    def schedule(self, progress: float) -> tuple[float, ...]:
+        return ()
+
     def loss(self, progress: float) -> Loss:
         batch = random_batch(self.frames, self.batch_size, self.generator)
         return Loss(negative_log_likelihood(self.model, batch))

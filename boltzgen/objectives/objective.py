@@ -72,6 +72,14 @@ class Objective(ABC):
     def loss(self, progress: float) -> Loss:
         """Loss of the next batch; ``progress`` through the stage runs from 0 to 1."""
 
+    def schedule(self, progress: float) -> tuple[float, ...] | None:
+        """The numbers that the host computes from ``progress`` and puts into the loss; None where not told.
+
+        While they stay the same a step differs from the one before by parameters and random numbers alone,
+        and a GPU can repeat what it has recorded of it.
+        """
+        return None
+
     @property
     @final
     def is_stateless(self) -> bool:

@@ -33,7 +33,7 @@ class Outliers:
         ranked = torch.where(finite, log_weights, -torch.inf)
         kept = torch.ones_like(log_weights)
         if n_dropped:
-            kept[ranked.topk(n_dropped, largest=False).indices] = 0.0
+            kept = kept.index_fill(0, ranked.topk(n_dropped, largest=False).indices, 0.0)
         return torch.where(finite, kept, torch.zeros_like(kept))
 
     def trained_action(

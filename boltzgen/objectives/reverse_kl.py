@@ -130,6 +130,9 @@ class ReverseKL(Objective):
         super().__init__(model, generator, target)
         self.batch_size, self.cooling, self.outliers = batch_size, cooling, outliers
 
+    def schedule(self, progress: float) -> tuple[float, ...]:
+        return (self.cooling(progress),)
+
     def loss(self, progress: float) -> Loss:
         beta = self.cooling(progress)
         value, info = reverse_kl(

@@ -157,13 +157,13 @@ class Langevin:
             frame_every if accelerators.costs_a_wait(state.positions.device) else 1
         )
         frames, energies, replaced = [], [], 0
-        failed = torch.zeros_like(state.energy, dtype=torch.bool)
+        worst: Tensor | None = None  # energies since the last look
         for index in range(1, n_steps + 1):
             state = self._advance(state, generator)
-            failed = failed | self._failed(state)
+            worst = state.energy if worst is None else torch.maximum(worst, state.energy)
             if index % look_every == 0 or index % frame_every == 0 or index == n_steps:
-                state, n_failed = self._replace(state, failed, generator)
-                failed, replaced = torch.zeros_like(failed), replaced + n_failed
+                state, n_failed = self._replace(state, self._failed(state, worst), generator)
+                worst, replaced = None, replaced + n_failed
             if index % frame_every == 0:
                 if self.recentre:
                     centre = state.positions.mean(dim=1, keepdim=True)
@@ -186,10 +186,10 @@ class Langevin:
         kT = self.kT.to(x) if isinstance(self.kT, Tensor) else self.kT
         return noise * (inverse_masses * kT).sqrt()
 
-    def _failed(self, state: LangevinState) -> Tensor:
-        """Which walkers have a non-finite or absurd energy: bool [batch]."""
+    def _failed(self, state: LangevinState, worst: Tensor | None = None) -> Tensor:
+        """Which walkers have a non-finite or absurd energy, or had one, ``worst``: bool [batch]."""
         kT = self.kT.to(state.energy) if isinstance(self.kT, Tensor) else self.kT
-        excess = state.energy - state.energy.nanmedian()
+        excess = (state.energy if worst is None else worst) - state.energy.nanmedian()
         failed = ~(excess < self.energy_bound * self.masses.shape[0] * kT)
         return failed | ~torch.isfinite(state.gradient.sum(dim=(0, 1)))
 

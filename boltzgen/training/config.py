@@ -89,7 +89,9 @@ class TrainingConfig(BaseModel):
     ``budget_seconds`` bounds the wall time of training, by default what a whole run's budget leaves; where
     ``max_steps`` is given the schedule follows the steps instead and a seed repeats a run exactly.
     ``processes`` on the CPU each take a ``batch_size`` of every step: by default as many as torch has
-    threads, at most eight, and one where ``max_steps`` is given. In reverse KL the ``drop_fraction`` worst
+    threads, at most eight, and one where ``max_steps`` is given.
+    ``cuda_graph`` records steps on a GPU and repeats them where nothing but parameters and random numbers
+    changes; it is off as long as it has not been measured. In reverse KL the ``drop_fraction`` worst
     samples of a batch do not train, and those of a flow whose action lies ``log_cut`` nats above the median
     train with its logarithm.
     """
@@ -102,6 +104,7 @@ class TrainingConfig(BaseModel):
     max_steps: PositiveInt | None = None
     batch_size: PositiveInt = 512
     processes: PositiveInt | None = None
+    cuda_graph: bool = False
     warmup_share: float = Field(default=0.2, ge=0.0, lt=1.0)
     warmup_learning_rate: PositiveFloat = 2e-3
     learning_rate: PositiveFloat = 1e-3

@@ -17,6 +17,7 @@ from boltzgen.progress import Stopwatch
 from boltzgen.sampling.frames import FramesConfig, thermal_dynamics
 from boltzgen.training.config import TrainingConfig
 from boltzgen.training.executors.alone import Alone
+from boltzgen.training.executors.recorded import Recorded
 from boltzgen.training.families import untrained_model
 from boltzgen.training.recipes import flow_stages
 from boltzgen.training.trainer import train
@@ -132,3 +133,17 @@ def test_hot_energies_of_a_target_follow_its_positions(problem, device):
     u = target.reduced_energy(problem.frames.within_conformers[:8])
     assert u.device.type == device.type
     torch.testing.assert_close(2.0 * u, problem.target.reduced_energy(problem.frames.within_conformers[:8]))
+
+
+def test_recorded_steps_equal_those_that_are_not(problem, gpu):
+    """From the same random numbers, by torch's graphs."""
+
+    def losses(make):
+        torch.manual_seed(0)
+        model, generator = untrained_model("flow", SETTINGS, problem), torch.Generator(gpu).manual_seed(4)
+        config = TrainingConfig(max_steps=4, batch_size=64, objective="reverse-kl", warmup_share=0.0)
+        (stage,) = flow_stages(model, energy_data(problem, model, generator), config)
+        with make(stage.objective, list(model.parameters())) as executor:
+            return torch.stack([executor.loss_and_gradient(k, 1.0).value for k in range(20)])
+
+    torch.testing.assert_close(losses(Recorded), losses(Alone), rtol=1e-4, atol=1e-4)

@@ -18,6 +18,7 @@ from boltzgen.training.executors.alone import Alone
 from boltzgen.training.executors.distributed import Distributed, is_joined
 from boltzgen.training.executors.executor import Executor
 from boltzgen.training.executors.forked import Forked
+from boltzgen.training.executors.recorded import Recorded
 from boltzgen.training.executors.spawned import Spawned, can_be_sent
 
 MOST_PROCESSES = 8  # unless more are asked for
@@ -31,7 +32,8 @@ def executor_for(
     Raises
     ------
     InputError
-        Where several processes are asked for and this model or machine cannot have them.
+        Where several processes are asked for and this model or machine cannot have them, and where a CUDA
+        graph is asked for without a GPU.
     """
     asked = config.processes
     if is_joined():
@@ -44,6 +46,10 @@ def executor_for(
         raise InputError(
             f"Training in {asked} processes is for the CPU; give --device cpu, or leave 'processes' out."
         )
+    if config.cuda_graph:
+        if not all(parameter.device.type == "cuda" for parameter in parameters):
+            raise InputError("A CUDA graph needs a GPU; give --device cuda, or leave 'cuda_graph' out.")
+        return Recorded(objective, parameters) if objective.is_stateless else Alone(objective, parameters)
     n = n_processes(objective, config) if on_cpu and objective.is_stateless else 1
     if n == 1:
         return Alone(objective, parameters)
