@@ -9,6 +9,7 @@ from boltzgen.errors import InputError
 from boltzgen.molecules import seeds
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.stereo import conformer
+from boltzgen.molecules.torsions import conformer_torsions
 
 
 def test_arrays_stand_in_one_atom_order():
@@ -50,6 +51,18 @@ def test_text_form_keeps_what_mmff94_goes_by():
         properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(placed)
         strains.append(rdForceFieldHelpers.MMFFGetMoleculeForceField(placed, properties).CalcEnergy())
     assert strains[0] == strains[1]
+
+
+@pytest.mark.parametrize("smiles", ["CCc1ccc(C)cc1", "C1CCNCC1", "CC(=O)Nc1ccccc1", "CS(=O)(=O)N1CCC1"])
+def test_text_form_keeps_what_torsions_are_named_by(smiles):
+    """A phenyl turns by half a period because its atom is sp², which RDKit's JSON does not tell."""
+    molecule = Molecule.from_smiles(smiles)
+    back = Molecule.from_json(molecule.to_json())
+    heavy = [atom.GetIdx() for atom in molecule.rdmol.GetAtoms() if atom.GetAtomicNum() > 1]
+    for index in heavy:
+        ours, theirs = (m.rdmol.GetAtomWithIdx(index).GetHybridization() for m in (molecule, back))
+        assert ours == theirs
+    assert conformer_torsions(back) == conformer_torsions(molecule)
 
 
 def test_text_form_keeps_residues():
