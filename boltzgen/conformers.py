@@ -18,6 +18,7 @@ from boltzgen.molecules.torsions import Torsion, conformer_torsions, torsion_val
 from boltzgen.sampling.importance import Estimate
 
 N_BINS = 180
+SHOWN_BINS = 72  # of histograms that people see
 KERNEL_WIDTH = math.radians(8.0)
 LEAST_DIP = 0.6  # a minimum splits two states if it is lower than this share of the lower maximum
 LEAST_POPULATION = 2e-3
@@ -162,6 +163,11 @@ def found_conformers(
     """
     weights = np.ones(len(positions)) if weights is None else weights
     return conformer_table(find_states(molecule, positions, weights), positions, weights, energies)
+
+
+def torsion_bins(period: float) -> Float[np.ndarray, " edges"]:
+    """Edges in radians of the 72 bins that histograms of a torsion have, over one period around zero."""
+    return np.linspace(-period / 2, period / 2, SHOWN_BINS + 1)
 
 
 def _circular_density(angles: np.ndarray, weights: np.ndarray, period: float) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -17,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from boltzgen.conformers import ConformerTable, found_conformers
 from boltzgen.distinct_conformers import DistinctConformer, as_mol, distinct_conformers
 from boltzgen.ensemble_folder import MOST_TRAJECTORY_FRAMES, EnsembleFiles, read_ensemble, write_ensemble
 from boltzgen.errors import InputError, NotConvergedError
@@ -24,6 +26,7 @@ from boltzgen.molecules import conversion
 from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.stereo_check import PERCEPTION_SECONDS, require_stereo
 from boltzgen.molecules.torsions import conformer_torsions, torsion_values
+from boltzgen.plots.methods import SampleFigures
 from boltzgen.records.run import EnsembleSummary
 from boltzgen.sampling.importance import WeightStatistics, log_importance_weights
 from boltzgen.weighted_samples import WeightedSamples
@@ -38,7 +41,7 @@ DensityKind = Literal["exact", "extended", "bound", "none"]
 
 
 @dataclass(frozen=True)
-class Ensemble(WeightedSamples):
+class Ensemble(WeightedSamples, SampleFigures):
     """Weighted conformations.
 
     Make one with ``from_samples``, ``from_weighted``, ``from_frames`` or ``from_generated``, or ``load`` it.
@@ -175,6 +178,11 @@ class Ensemble(WeightedSamples):
         return cls.from_weighted(
             molecule, positions, reduced_energies, log_weights, temperature, statistics, metadata
         )
+
+    @cached_property
+    def conformers(self) -> ConformerTable:
+        """Conformers as torsion states with their populations, most populated first (see conformers.py)."""
+        return found_conformers(self.molecule, self.positions, self.energies, self.weights)
 
     def torsions(self) -> dict[str, Float[np.ndarray, " samples"]]:
         """The torsions that tell conformers apart, by their atoms, in radians (see molecules/torsions.py)."""

@@ -1,11 +1,11 @@
 """What a person sees: the terminal shows SMILES as they are, the page holds the figures and the warnings."""
 
 import io
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from rich.console import Console
 
 from boltzgen.ensemble import Ensemble
@@ -15,7 +15,9 @@ from boltzgen.progress import StageProgress
 from boltzgen.records.run import read_summary
 from boltzgen.report.comparison import Rows, pieces
 from boltzgen.report.page import report_page
+from boltzgen.report.templates import HERE
 from boltzgen.report.terminal import ProgressLine, print_energies, print_summary
+from tests.made_up_runs import made_up_run
 
 
 def test_a_wide_table_is_cut_into_pieces_that_fit():
@@ -34,55 +36,8 @@ def test_a_wide_table_is_cut_into_pieces_that_fit():
 
 @pytest.fixture(scope="module")
 def ensemble() -> Ensemble:
-    """Conformers of 3-methylindole with made-up weights, as a run that did not converge would leave them."""
-    molecule = Molecule.from_smiles("Cc1c[nH]c2ccccc12")
-    seeds = torch.as_tensor(molecule.seed_conformers(2, seed=1)).repeat(100, 1, 1)
-    positions = seeds + 0.002 * torch.randn(seeds.shape, generator=torch.Generator().manual_seed(0))
-    u = torch.linspace(0, 5, len(positions))
-    metadata = {
-        "forcefield": "mmff94",
-        "solvent": "vacuum",
-        "converged": False,
-        "warnings": ["only 3 <effective> samples"],
-        "main_conformers": [
-            {
-                "states": "anti",
-                "population": 1.0,
-                "population_stderr": 0.1,
-                "torsions_deg": [180.0],
-                "representative_sample": 0,
-            }
-        ],
-        "seed": 0,
-        "device": "cpu",
-        "n_replaced_walkers": 0,
-        "versions": {},
-        "model": "flow",
-        "density": "exact",
-        "trained_on": "the energy",
-        "model_figures": {},
-        "n_parameters": 10,
-        "n_training_steps": 2,
-        "training_seconds": 2.0,
-        "n_training_processes": 1,
-        "n_dropped_samples": 0,
-        "n_bad_training_steps": 0,
-        "training_reached_plateau": False,
-        "symmetry_multiplicity": 1,
-        "model_effective_sample_size_fraction": 0.1,
-        "missed_frame_share": 0.0,
-        "n_energy_evaluations": 1234,
-        "effective_samples_per_second": 12.34,
-        "replica_exchange_effective_samples_per_second": None,  # as JSON has what is not a number
-        "wall_seconds": {"total": 5.0},
-        "training_history": {
-            "seconds": [1, 2],
-            "step": [1, 2],
-            "ess_fraction": [0.1, 0.2],
-            "reverse_kl": [2, 1],
-        },
-    }
-    return Ensemble.from_samples(molecule, positions.float(), u, -u, 300.0, metadata)
+    """3-methylindole, as a run that did not converge would leave it."""
+    return made_up_run(Molecule.from_smiles("Cc1c[nH]c2ccccc12"))
 
 
 def printed(show) -> str:
@@ -104,7 +59,11 @@ def test_brackets_of_a_smiles_survive_the_terminal(ensemble):
 
 def test_the_page_holds_figures_pictures_and_escaped_warnings(ensemble):
     page = report_page(ensemble)
-    assert page.count("<svg") == 3  # energies, weights, training: indole has no torsion to show
+    titles = re.findall(r'data-title="(.+?)"', page)  # indole has no torsion to show
+    assert titles == [
+        "Main conformers", "Populations", "Potential energy", "Log weights", "Training", "Wall time",
+    ]  # fmt: skip
+    assert page.count("<svg") == len(titles) + 1  # the formula
     assert "only 3 &lt;effective&gt; samples" in page
     assert "This run did not converge." in page
     assert f"{ensemble.effective_sample_size:.0f} of 200" in page
@@ -127,5 +86,27 @@ def test_text_that_looks_like_a_script_is_shown_and_not_run(ensemble):
     molecule = Molecule(ensemble.molecule.rdmol, script)
     metadata = dict(ensemble.metadata) | {"forcefield": script, "warnings": [script]}
     page = report_page(replace(ensemble, molecule=molecule, metadata=metadata))
-    assert "<script" not in page
+    assert script not in page
     assert "&lt;script&gt;" in page
+
+
+def test_scripts_of_the_page_cannot_end_early():
+    for script in (HERE / "static").glob("*.js"):
+        assert "</script" not in script.read_text(encoding="utf-8").lower()
+
+
+@pytest.mark.parametrize("smiles", ["[He]", "[H][H]", "C#C", "[NH4+]", "CCCCCCCCCCCC"])
+def test_molecules_without_and_with_many_torsions_have_a_page(smiles):
+    page = report_page(made_up_run(Molecule.from_smiles(smiles), converged=True), "boltzgen sample it")
+    assert "Converged: 200 samples" in page
+    assert "boltzgen sample it" in page
+    assert len(page) < 3_000_000
+
+
+def test_every_figure_of_the_page_has_a_description_and_identifiers_of_its_own():
+    page = report_page(made_up_run(Molecule.from_sequence("ACE-ALA-NME"), converged=True))
+    identifiers = re.findall(r'\bid="([^"]+)"', page)
+    assert len(identifiers) == len(set(identifiers))
+    figures = re.findall(r"<svg [^>]*>", page)
+    assert all('role="img" aria-label="' in figure for figure in figures)
+    assert {"Ramachandran plots", "Distributions"} <= set(re.findall(r'data-title="(.+?)"', page))

@@ -60,6 +60,18 @@ class TrainingHistory(Record):
     reverse_kl: list[Real]
 
 
+class TorsionCounts(Record):
+    """Configurations by one torsion, in equal bins over its period around zero.
+
+    generated: samples of the model before any refinement. replica_exchange: frames of the run's own.
+    """
+
+    torsion: str
+    period_deg: float
+    generated: list[int]
+    replica_exchange: list[int]
+
+
 class RefinementSummary(Record):
     """What refinement did; ``stages`` of annealing, with their ``acceptance``, where there were any."""
 
@@ -164,6 +176,7 @@ class SampleFacts(RunFacts):
     effective_samples_per_second: Real
     replica_exchange_effective_samples_per_second: Real
     main_conformers: list[ConformerSummary]
+    torsion_counts: list[TorsionCounts] = Field(default_factory=list)
     missed_frame_share: Real
 
 

@@ -1,55 +1,130 @@
-"""report.html: the summary and the pictures of a run on one page that needs nothing else."""
+"""report.html: a run on one page that needs nothing else, to be shown to somebody."""
 
 from __future__ import annotations
 
-from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from boltzgen.records.run import RunSummary
-from boltzgen.report import plots
-from boltzgen.report.terminal import population_text, summary_rows
-from boltzgen.settings import validated
+from markupsafe import Markup
+
+from boltzgen.records.run import ReferenceSummary, RunSummary, read_summary
+from boltzgen.report.run_figures import run_figures
+from boltzgen.report.scales import Scale, effective_sample_scale, missed_scale, pareto_scale
+from boltzgen.report.templates import render
+from boltzgen.report.terminal import summary_rows
 
 if TYPE_CHECKING:
     from boltzgen.ensemble import Ensemble
 
-STYLE = """
-body { font-family: system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; }
-td, th { padding: 0.25rem 1rem 0.25rem 0; text-align: left; }
-.warning { background: #fff3cd; padding: 0.6rem 1rem; margin: 0.5rem 0; }
-.bad { background: #f8d7da; padding: 0.6rem 1rem; font-weight: bold; }
-svg { max-width: 100%; height: auto; }
-h2 { margin-top: 2rem; }
-"""
+
+def report_page(ensemble: Ensemble, command: str = "") -> str:
+    """The page of a run of ``boltzgen sample`` or ``boltzgen reference`` as HTML text.
+
+    Parameters
+    ----------
+    ensemble
+        With the metadata of its run.
+    command
+        What repeats the run on a command line; left out where it is empty.
+    """
+    from boltzgen.molecules.depiction import depiction_svg
+
+    summary = read_summary(ensemble.summary())
+    found = len(ensemble.conformers.conformers)
+    combinations = (
+        "combination of torsion states has" if found == 1 else "combinations of torsion states have"
+    )
+    models = viewer_data(ensemble)
+    names = ", ".join(one.torsion.name for one in ensemble.conformers.torsion_states)
+    setting = f"{summary.forcefield}, {summary.solvent}, {summary.temperature_K:g} K"
+    title = ensemble.molecule.name or summary.molecule
+    return render(
+        "run.html",
+        name=title,
+        subtitle=setting if title == summary.molecule else f"{summary.molecule} · {setting}",
+        converged=summary.converged,
+        headline=headline(summary),
+        reasons=reasons(summary),
+        notes=summary.warnings if summary.converged else [],
+        cost=cost_text(summary),
+        rows=summary_rows(summary),
+        formula=Markup(depiction_svg(ensemble.molecule)),
+        conformer_text=(
+            f"{found:,} {combinations} a population; the viewer steps through the {len(models['models'])}"
+            " most populated, each as its sample of lowest energy, superposed on the first."
+        ),
+        conformer_caption=(
+            "Energies in kcal/mol. Free energy: −kT ln of the population, above that of the first conformer;"
+            f" energy: of the sample shown, above the lowest. States in the order {names or 'of no torsion'}."
+        ),
+        torsion_text=(
+            "Densities of torsions; dotted lines bound the basins, whose names and populations stand above."
+        ),
+        viewer=models,
+        figures=run_figures(ensemble, summary),
+        scales=scales(summary),
+        command=command,
+        versions=sorted(summary.versions.items()),
+    )
 
 
-def report_page(ensemble: Ensemble) -> str:
-    """The whole page as HTML text."""
-    summary = validated(RunSummary, **ensemble.summary())
-    title = f"boltzgen: {escape(summary.molecule)}"
-    parts = [f"<h1>{title}</h1>"]
+def headline(summary: RunSummary | ReferenceSummary) -> str:
+    """The verdict in one sentence."""
+    n, ess = summary.n_samples, summary.effective_sample_size
     if not summary.converged:
-        parts.append('<p class="bad">This run did not converge.</p>')
-    parts += [f'<p class="warning">{escape(warning)}</p>' for warning in summary.warnings]
-    parts.append(_table([(escape(name), escape(value)) for name, value in summary_rows(summary)]))
-    if summary.main_conformers:
-        parts.append("<h2>Main conformers</h2>")
-        conformers = [(population_text(c), escape(c.states)) for c in summary.main_conformers]
-        parts.append(_table(conformers))
-    pictures = (
-        ("Energies", plots.energy_histogram(ensemble)),
-        ("Torsions", plots.torsion_histograms(ensemble)),
-        ("Importance weights", plots.weight_histogram(ensemble) if ensemble.has_free_energy else None),
-        ("Training", plots.training_curves(summary.training_history)),
-    )
-    parts += [f"<h2>{name}</h2>{picture}" for name, picture in pictures if picture]
-    body = "\n".join(parts)
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{STYLE}</style></head><body>{body}</body></html>\n"
-    )
+        return "This run did not converge."
+    return f"Converged: {n:,} samples are worth {ess:,.0f} independent ones of the Boltzmann distribution."
 
 
-def _table(rows: list[tuple[str, str]]) -> str:
-    return "<table>" + "".join(f"<tr><td>{a}</td><td>{b}</td></tr>" for a, b in rows) + "</table>"
+def reasons(summary: RunSummary | ReferenceSummary) -> list[str]:
+    """Why the verdict is what it is."""
+    if not summary.converged:
+        return summary.warnings
+    if isinstance(summary, ReferenceSummary):
+        return [
+            f"The slowest observable is {summary.slowest_observable}; its two halves differ by"
+            f" {summary.largest_drift:.1f} standard errors at most."
+        ]
+    return [f"{scale.name} {scale.text}: {scale.meaning}." for scale in scales(summary)]
+
+
+def cost_text(summary: RunSummary | ReferenceSummary) -> str:
+    """What the run took."""
+    took = f"It took {_duration(summary.wall_seconds['total'])} on {summary.device}"
+    took += f" and {summary.n_energy_evaluations:,} evaluations of the energy"
+    if isinstance(summary, RunSummary):
+        took += (
+            f", with {summary.n_training_steps:,} steps of training of {summary.n_parameters:,} parameters"
+        )
+    return took + "."
+
+
+def scales(summary: RunSummary | ReferenceSummary) -> list[Scale]:
+    """What decides the verdict; nothing where there are no weights."""
+    if not isinstance(summary, RunSummary) or summary.free_energy_kT is None:
+        return []
+    return [
+        effective_sample_scale(summary.effective_sample_size, summary.n_samples),
+        pareto_scale(summary.pareto_k),
+        missed_scale(summary.missed_frame_share),
+    ]
+
+
+def viewer_data(ensemble: Ensemble) -> dict[str, Any]:
+    """What the viewer shows: conformers, torsions that can be marked, colours of elements."""
+    from boltzgen.plots.conformers import element_colour
+    from boltzgen.plots.viewer import conformer_models
+
+    states = ensemble.conformers.torsion_states
+    elements = {atom.GetSymbol(): atom.GetAtomicNum() for atom in ensemble.molecule.rdmol.GetAtoms()}
+    return {
+        "models": [model._asdict() for model in conformer_models(ensemble)],
+        "torsions": [{"name": one.torsion.name, "axis": one.torsion.axis} for one in states],
+        "colours": {symbol: element_colour(number) for symbol, number in elements.items()},
+    }
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.1f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"

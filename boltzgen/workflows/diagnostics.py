@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boltzgen.conformers import conformer_states, find_states, found_conformers
+from boltzgen.conformers import conformer_states, find_states, found_conformers, torsion_bins
 from boltzgen.ensemble import Ensemble
 from boltzgen.errors import NotConvergedError
 from boltzgen.evaluation.convergence import (
@@ -24,8 +24,9 @@ from boltzgen.evaluation.convergence import (
 from boltzgen.evaluation.ladders import ladder_quality
 from boltzgen.models.model import GenerativeModel, LatentVariableModel, Model
 from boltzgen.molecules.stereo_check import PERCEPTION_SECONDS
+from boltzgen.molecules.torsions import conformer_torsions, torsion_values
 from boltzgen.problem import Problem
-from boltzgen.records.run import ConformerSummary
+from boltzgen.records.run import ConformerSummary, TorsionCounts
 from boltzgen.sampling.frames import ThermalFrames
 
 MAIN_CONFORMERS = 10
@@ -172,7 +173,6 @@ def main_conformers(ensemble: Ensemble) -> list[ConformerSummary]:
     Errors of frames of dynamics are larger than those of as many independent samples, as in ``mean``.
     """
     repeats = math.sqrt(ensemble.repeats)
-    table = found_conformers(ensemble.molecule, ensemble.positions, ensemble.energies, ensemble.weights)
     return [
         ConformerSummary(
             states=conformer.label,
@@ -181,5 +181,21 @@ def main_conformers(ensemble: Ensemble) -> list[ConformerSummary]:
             torsions_deg=[math.degrees(angle) for angle in conformer.torsions],
             representative_sample=conformer.representative,
         )
-        for conformer in table.conformers[:MAIN_CONFORMERS]
+        for conformer in ensemble.conformers.conformers[:MAIN_CONFORMERS]
+    ]
+
+
+def torsion_counts(drawn: Ensemble, problem: Problem) -> list[TorsionCounts]:
+    """How often each torsion has which value, as the model makes it and by the run's replica exchange."""
+    torsions = conformer_torsions(problem.molecule)
+    made = torsion_values(drawn.positions, torsions)
+    exchanged = torsion_values(problem.frames.thermal.positions.cpu().numpy(), torsions)
+    return [
+        TorsionCounts(
+            torsion=torsion.name,
+            period_deg=math.degrees(torsion.period),
+            generated=np.histogram(made[:, k], torsion_bins(torsion.period))[0].tolist(),
+            replica_exchange=np.histogram(exchanged[:, k], torsion_bins(torsion.period))[0].tolist(),
+        )
+        for k, torsion in enumerate(torsions)
     ]

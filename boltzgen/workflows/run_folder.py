@@ -39,6 +39,7 @@ from boltzgen.systems import MolecularSystem
 from boltzgen.systems.stored import MOST_MEGABYTES, stored_text, write_stored
 from boltzgen.training.checkpoint import Checkpoints, fingerprint
 from boltzgen.training.model_file import save_model
+from boltzgen.workflows.command import sample_command
 from boltzgen.workflows.config import SampleConfig, config_toml, read_config
 
 SESSION_KIND = "boltzgen session 1"
@@ -108,7 +109,7 @@ class RunFolder:
         ensemble = Ensemble.load(self.path)
         write_missing(self.path, ensemble.files())
         if not (self.path / REPORT).exists():
-            _write_report(self.path, ensemble)
+            _write_report(self.path, ensemble, self.config)
         self._clear()
         return ensemble
 
@@ -195,7 +196,7 @@ class RunFolder:
     def _write_all(self, folder: Path, ensemble: Ensemble, model: Model) -> None:
         save_model(model, folder / MODEL, self.config.model)
         ensemble.save(folder)
-        _write_report(folder, ensemble)
+        _write_report(folder, ensemble, self.config)
 
     def _write_elsewhere(self, ensemble: Ensemble, model: Model, reason: str | None) -> None:
         needed = room_needed(ensemble, model)
@@ -269,6 +270,7 @@ def _require_own(
             (folder / name).unlink(missing_ok=True)
 
 
-def _write_report(folder: Path, ensemble: Ensemble) -> None:
-    """The page that shows ``ensemble``."""
-    write_whole(folder / REPORT, lambda path: path.write_text(report_page(ensemble), encoding="utf-8"))
+def _write_report(folder: Path, ensemble: Ensemble, config: SampleConfig) -> None:
+    """The page that shows ``ensemble``, the run of ``config``."""
+    page = report_page(ensemble, sample_command(config))
+    write_whole(folder / REPORT, lambda path: path.write_text(page, encoding="utf-8"))

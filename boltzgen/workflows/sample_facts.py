@@ -14,7 +14,7 @@ from boltzgen.progress import Stopwatch
 from boltzgen.records.run import LevelStep, RefinementSummary, SampleFacts, TrainingHistory
 from boltzgen.training.result import TrainingResult
 from boltzgen.workflows.config import SampleConfig
-from boltzgen.workflows.diagnostics import Diagnosis
+from boltzgen.workflows.diagnostics import Diagnosis, torsion_counts
 from boltzgen.workflows.given_reference import reference_warnings
 from boltzgen.workflows.preparation import equivalence_facts
 from boltzgen.workflows.replica_answer import Answer
@@ -90,6 +90,7 @@ def sample_facts(
         / watch.seconds["dynamics"],
         n_energy_evaluations=problem.target.evaluations,
         main_conformers=diagnosis.main_conformers,
+        torsion_counts=torsion_counts(drawn, problem),
         missed_frame_share=diagnosis.verdict.missed_share,
         converged=diagnosis.verdict.converged,
         warnings=warnings
