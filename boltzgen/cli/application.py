@@ -11,6 +11,7 @@ from boltzgen.cli.campaign import campaign
 from boltzgen.cli.collect import collect
 from boltzgen.cli.compare import compare
 from boltzgen.cli.conformers import conformers
+from boltzgen.cli.doctor import doctor
 from boltzgen.cli.energy import energy
 from boltzgen.cli.exits import EXIT_BAD_INPUT, EXIT_FAULT, EXIT_NOT_CONVERGED, TOO_LITTLE_MEMORY, end
 from boltzgen.cli.free_energy import free_energy
@@ -36,6 +37,7 @@ COMMANDS = (
     campaign,
     collect,
     systems,
+    doctor,
 )
 
 app = typer.Typer(

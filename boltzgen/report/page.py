@@ -84,6 +84,13 @@ def reasons(summary: RunSummary | ReferenceSummary) -> list[str]:
             f"The slowest observable is {summary.slowest_observable}; its two halves differ by"
             f" {summary.largest_drift:.1f} standard errors at most."
         ]
+    if summary.answer == "replica exchange" and summary.replica_exchange is not None:
+        quality = summary.replica_exchange
+        return [
+            "The samples are frames of the run's own replica exchange, which was better than the model.",
+            f"Its {quality.n_ladders} ladders agree: R-hat {quality.r_hat:.3f} at most; the two halves of the"
+            f" run differ by {quality.largest_drift:.1f} standard errors at most.",
+        ]
     return [f"{scale.name} {scale.text}: {scale.meaning}." for scale in scales(summary)]
 
 
