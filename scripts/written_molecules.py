@@ -9,6 +9,8 @@ from rdkit.Chem import rdMolTransforms
 BOND_RANGE = (0.6, 1.45)  # of the sum of covalent radii
 # Amidinium and guanidinium: the double bond is where the drawing has it, and has no side.
 DELOCALISED = Chem.MolFromSmarts("[CX3](=[N+])[NX3]")
+# Phosphates, sulfinates: the drawing chooses which oxygen has the charge, and so a label at the centre.
+RESONANT = [Chem.MolFromSmarts(f"[#15,#16,#33](={element})[{element}-]") for element in "OS"]
 CUMULENE = Chem.MolFromSmarts("*=[CX2]=*")
 
 
@@ -39,7 +41,7 @@ def wrong_conformers(smiles: str, path: Path) -> str:
         return f"weights of conformers add up to {sum(weights)}"
     with rdBase.BlockLogs():
         given = Chem.MolFromSmiles(smiles)  # None for a peptide sequence, which RDKit cannot check here
-        wanted = None if given is None else Chem.RemoveHs(given)
+        wanted = None if given is None else without_resonant_labels(Chem.RemoveHs(given))
         pyramids = labelled_pyramids(wanted)
         seen: set[str] = set()
         for mol in written:
@@ -78,7 +80,7 @@ def stereo_from_positions(mol: Chem.Mol, pyramids: set[int]) -> Chem.Mol:
     Chem.RemoveStereochemistry(shown)
     Chem.AssignStereochemistryFrom3D(shown)
     label_pyramids(shown, pyramids)
-    shown = Chem.RemoveHs(shown)
+    shown = without_resonant_labels(Chem.RemoveHs(shown))
     for index, *_ in shown.GetSubstructMatches(DELOCALISED):
         for bond in shown.GetAtomWithIdx(index).GetBonds():
             bond.SetStereo(Chem.BondStereo.STEREONONE)
@@ -88,6 +90,15 @@ def stereo_from_positions(mol: Chem.Mol, pyramids: set[int]) -> Chem.Mol:
             bond.SetBondDir(Chem.BondDir.NONE)
     Chem.SetDoubleBondNeighborDirections(shown)
     return shown
+
+
+def without_resonant_labels(mol: Chem.Mol) -> Chem.Mol:
+    """``mol`` without labels of centres two of whose neighbours differ in the drawing only."""
+    mol = Chem.Mol(mol)
+    for pattern in RESONANT:
+        for centre, *_ in mol.GetSubstructMatches(pattern):
+            mol.GetAtomWithIdx(centre).SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
+    return mol
 
 
 def label_pyramids(mol: Chem.Mol, pyramids: set[int]) -> None:

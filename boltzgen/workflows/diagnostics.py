@@ -32,6 +32,7 @@ from boltzgen.sampling.frames import ThermalFrames
 MAIN_CONFORMERS = 10
 MOST_DEVIATIONS = 20.0
 JUDGED_FRAMES = 4096
+MEAN_FRAMES = 256  # for the mean of their energy, to a tenth of its standard deviation
 BOUND_SAMPLES = 16
 NO_DENSITY = (
     "model '{}' has no density: its samples are as it makes them, not Boltzmann weighted, and there is no"
@@ -84,7 +85,7 @@ def require_thermal_energy(ensemble: Ensemble, problem: Problem) -> None:
     if not ensemble.has_free_energy:
         return
     frames = problem.frames.thermal.positions
-    u = problem.target.reduced_energy(frames[:: max(1, len(frames) // JUDGED_FRAMES)]).double()
+    u = problem.target.reduced_energy(frames[:: max(1, len(frames) // MEAN_FRAMES)]).double()
     degrees_of_freedom = problem.coordinates.n_torsions + problem.coordinates.n_stiff
     spread = max(float(u.std(correction=0)), math.sqrt(degrees_of_freedom / 2.0))
     excess = ensemble.mean_energy.value / ensemble.kT - float(u.mean())

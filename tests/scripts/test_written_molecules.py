@@ -56,6 +56,8 @@ SOUND = [
     "CN1CC1",
     "C[C@@H]1C[N@@]1C",
     "C[C@@H]1C[N@]1C",
+    "[NH3+]CCO[P@](=O)([O-])O",
+    "[NH3+]CCO[P@@](=O)([O-])O",
 ]
 
 
