@@ -22,7 +22,7 @@ REPOSITORY_PAGES = {
 }
 """Pages of the repository's root, and where the site has them."""
 
-EXPLANATION = ["explanation.md", "generators.md", "models.md", "faults.md"]
+EXPLANATION = ["explanation.md", "generators.md", "models.md", "faults.md", "gpu.md"]
 FIRST_RECIPES = ["cli.md", "python.md", "recipes.md"]
 
 
