@@ -40,6 +40,7 @@ small = {{
     "sample": ["--budget", "2s", "-n", "200"],
     "reference": ["--picoseconds", "2", "--ladders", "4"],
     "compare": ["--budget", "1s", "-n", "200"],
+    "campaign": ["--budget", "2s", "-n", "200"],
     "free-energy": ["--budget", "2s", "-n", "500"],
 }}
 if sys.argv[1] != "systems" and "--help" not in sys.argv:

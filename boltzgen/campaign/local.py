@@ -12,7 +12,7 @@ from pathlib import Path
 from boltzgen.campaign.child import GRACE
 from boltzgen.campaign.folder import LOGS
 from boltzgen.cores import usable_cores
-from boltzgen.interruption import InterruptedRunError
+from boltzgen.interruption import EXIT_REQUEUE, SIGNALS, InterruptedRunError
 
 LOOK = 0.5  # seconds
 WORKERS_LOG = "workers.log"
@@ -53,6 +53,13 @@ class LocalWorkers:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    @property
+    def were_stopped(self) -> bool:
+        """Whether some workers ended as they were asked to, and the others at the end of their work."""
+        codes = {process.returncode for process in self.processes} - {0}
+        by_signal = {-number for number in SIGNALS} | {128 + number for number in SIGNALS}
+        return bool(codes) and codes <= by_signal | {EXIT_REQUEUE}
 
     def _started(self, number: int) -> subprocess.Popen[bytes]:
         threads = max(1, usable_cores() // self.n)

@@ -1,12 +1,16 @@
 """Workers on several machines: an array of Slurm jobs, submitted by submitit, each of which starts workers.
 
 Slurm's notice before the end of a job (USR2, as submitit asks for it) lets the workers put their molecules
-aside; the job is then queued again. Jobs of the array need not know of each other: those that start late find
-less to do, and those that find nothing end at once.
+aside; the job is then queued again. So is one whose workers got SIGTERM, as long as it was not cancelled.
+Jobs of the array need not know of each other: those that start late find less to do, and those that find
+nothing end at once.
 """
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +54,11 @@ class Job:
         """Start workers and wait for them. Raises EvaluationError where one failed."""
         self.workers = LocalWorkers(self.folder, self.n, self.per_gpu)
         code = self.workers.run()
+        if self.workers.were_stopped and _is_wanted():
+            import submitit
+
+            # what submitit does at its own notice: the job is queued again
+            signal.raise_signal(getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}"))
         if code:
             raise EvaluationError(f"a worker ended with exit code {code}")
         return self.workers.n
@@ -61,6 +70,12 @@ class Job:
         if self.workers is not None:
             self.workers.stop()
         return submitit.helpers.DelayedSubmission(Job(self.folder, self.n, self.per_gpu))
+
+
+def _is_wanted() -> bool:
+    """Whether this job still runs for Slurm: one that was cancelled is not to be queued again."""
+    command = ["squeue", "--noheader", "--format=%T", f"--jobs={os.environ['SLURM_JOB_ID']}"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() == "RUNNING"
 
 
 def submit(folder: CampaignFolder, options: SlurmOptions, workers: int | None, per_gpu: int) -> str:

@@ -81,6 +81,7 @@ def test_a_page_of_10000_molecules_is_small_and_its_text_is_text(page):
     assert content["rows"][7][list(COLUMNS).index("sentence")] == "</script><b>bold</b>"
 
 
+@pytest.mark.chromium
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (scripts/services)")
 def test_a_browser_shows_sorts_and_filters(tmp_path, page):
     """50 rows of 10,000 at first; then those that failed, from the longest, of which the oracle knows."""
