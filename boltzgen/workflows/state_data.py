@@ -28,6 +28,7 @@ TIME_STEP = 0.001  # ps
 STEPS_PER_FRAME = 50
 MOST_LADDERS = 64
 SETTLING_SHARE = 0.25
+LEAST_SETTLING = 30  # rounds, 1.5 ps, however late it is: seed conformers are colder than the ensemble
 LEAST_ROUNDS = 8
 MOST_WEIGHED = 16_384  # frames whose density is computed
 SEED_OFFSET = 1_000_003  # random numbers are others than those of the run
@@ -138,13 +139,13 @@ class LadderRun:
         if self.walkers is None:
             starts = starting_positions(self.state.system.molecule, self.state.config.seed + SEED_OFFSET)
             self.walkers = self.exchange.init(starts.to(self.state.device), self.generator)
-            settling = max(int(SETTLING_SHARE * self.rounds), 1)
+            settling = max(int(SETTLING_SHARE * self.rounds), LEAST_SETTLING)
         for index in range(settling):
-            if index and spent() >= SETTLING_SHARE:
+            if index >= LEAST_SETTLING and spent() >= SETTLING_SHARE:
                 break
             self.walkers, _ = self.exchange.run(self.walkers, 1, self.generator)
             watch.report(StageProgress("replica exchange", index / self.rounds, note="settling"))
-        for index in range(settling, self.rounds):
+        for index in range(settling, max(self.rounds, settling + LEAST_ROUNDS)):
             if index >= settling + LEAST_ROUNDS and spent() >= 1.0:
                 break
             self.walkers, run = self.exchange.run(self.walkers, 1, self.generator)

@@ -47,6 +47,10 @@ TOO_LITTLE = (
     "the model and the ensemble have too little in common (overlap {:.3f}, {:.0f} effective samples): give a"
     " larger --budget"
 )
+ENERGY_DISAGREES = (
+    "the mean energy is {:.2f} kJ/mol by importance weights and {:.2f} by replica exchange; give a larger"
+    " --budget"
+)
 REGION_DISAGREES = (
     "the population of '{}' is {:.1f} % by importance weights and {:.1f} % by replica exchange; give a larger"
     " --budget"
@@ -104,6 +108,10 @@ def state_result(
     entropy = (energy.value - f.value * kT) / state.target.temperature
     entropy_stderr = np.std(energy.replicates - kT * f.replicates, ddof=1) / state.target.temperature
     differing = disagreements(found)
+    by_weights, by_frames = _energies_apart(data, weighted, seed)
+    same_energy = by_frames is None or not disagreements(
+        {"weights": by_weights, "frames": by_frames}, 0.0, MOST_POPULATION_ERRORS
+    )
     populations = [
         _population(name, inside, data, weighted, f.value, seed) for name, inside in regions.items()
     ]
@@ -120,6 +128,8 @@ def state_result(
         for one in populations
         if not one.agrees
     ]
+    if not same_energy and by_frames is not None:
+        warnings.append(ENERGY_DISAGREES.format(by_weights.value, by_frames.value))
     warnings += [] if enough else [TOO_LITTLE.format(overlap, statistics.effective_sample_size)]
     record = StateFreeEnergy(
         name=name,
@@ -151,6 +161,7 @@ def state_result(
         curve=_curve_record(state_curve(data, temperatures, seed), f, kT) if len(temperatures) else None,
         converged=not differing
         and enough
+        and same_energy
         and all(one.agrees for one in populations)
         and bool(ensemble.metadata.get("converged", True)),
         warnings=warnings,
@@ -201,6 +212,19 @@ def scaled(one: Bootstrapped, factor: float) -> Bootstrapped:
     return Bootstrapped(
         factor * one.value, abs(factor) * one.stderr, factor * one.bias, factor * one.replicates
     )
+
+
+def _energies_apart(
+    data: StateData, weighted: WeightedData, seed: int
+) -> tuple[Bootstrapped, Bootstrapped | None]:
+    """⟨U⟩ in kJ/mol by importance weights alone, and by frames alone where there are any."""
+    kT = data.state.target.kT
+    by_weights = average(data.samples.reduced_energies * kT, None, weighted, 0.0, seed)
+    if data.frames is None:
+        return by_weights, None
+    draws = [(rows,) for rows in drawn_blocks(len(data.frames.log_prob), (seed, LADDERS))]
+    energies = data.frames.reduced_energies * kT
+    return by_weights, bootstrapped(lambda values: float(values.mean()), (energies,), draws)
 
 
 def _population(
