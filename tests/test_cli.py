@@ -12,6 +12,8 @@ from boltzgen.errors import InputError
 
 BAD_INPUT = {
     "unparsable SMILES": (["C1CC"], "C1CC"),
+    "name of a molecule": (["ibuprofen"], "names of molecules are not looked up"),
+    "misspelt name of a system": (["alanine_dipeptide"], "alanine-dipeptide"),
     "several fragments": (["CCO.O"], "CCO.O"),
     "radical": (["[CH3]"], "radical"),
     "dummy atom": (["C*"], "dummy"),

@@ -13,6 +13,7 @@ from boltzgen.cli.compare import compare
 from boltzgen.cli.conformers import conformers
 from boltzgen.cli.doctor import doctor
 from boltzgen.cli.energy import energy
+from boltzgen.cli.examples import EXAMPLES
 from boltzgen.cli.exits import EXIT_BAD_INPUT, EXIT_FAULT, EXIT_NOT_CONVERGED, TOO_LITTLE_MEMORY, end
 from boltzgen.cli.free_energy import free_energy
 from boltzgen.cli.reference import reference
@@ -41,13 +42,13 @@ COMMANDS = (
 )
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Boltzmann-weighted conformers of a molecule, from its energy alone.",
 )
 for command in COMMANDS:
-    app.command()(command)
+    name = command.__name__.replace("_", "-")
+    app.command(name, epilog=f"Example: {EXAMPLES[name]}")(command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -15,6 +15,7 @@ from boltzgen.cli.options import (
     Json,
     MoleculeArgument,
     Out,
+    Quiet,
     ReleaseConstraints,
     Seed,
     Solvent,
@@ -45,9 +46,10 @@ def compare(
     seed: Seed = 0,
     out: Out = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train every kind of model on one molecule, and measure all of them against one reference."""
-    with progress_line() as line:
+    with progress_line(quiet) as line:
         from boltzgen.report.comparison import print_comparison
         from boltzgen.settings import validated
         from boltzgen.workflows.compare import CompareConfig, run_compare

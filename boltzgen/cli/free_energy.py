@@ -13,6 +13,7 @@ from boltzgen.cli.options import (
     Device,
     ForceField,
     Out,
+    Quiet,
     ReleaseConstraints,
     Seed,
     Solvent,
@@ -74,9 +75,10 @@ def free_energy(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="File for the figures; - prints them as JSON instead.")
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Free energy, energy and entropy over temperature, populations, and differences between states."""
-    with progress_line() as line:
+    with progress_line(quiet) as line:
         from boltzgen.workflows.config import assignment
         from boltzgen.workflows.free_energy import free_energy as run
 

@@ -15,6 +15,15 @@ from boltzgen.units import KJ_PER_KCAL
 MODELS = "flow, flow-likelihood, autoencoder, vae, vae-energy, gan, wgan, wgan-gp, domain-adversarial"
 
 
+# Groups of options in --help.
+ENERGY, MODEL, ENDING, OUTPUT = (
+    "Energy and temperature",
+    "Model and training",
+    "When it ends",
+    "Files and output",
+)
+
+
 def named_folder(text: str) -> Path:
     """The folder that ``text`` names; one without a name, or with line breaks in it, is refused."""
     if not text.strip() or not text.isprintable():
@@ -26,24 +35,50 @@ MoleculeArgument = Annotated[
     str, typer.Argument(help="A SMILES, a file, a peptide sequence or a named system.")
 ]
 ForceField = Annotated[
-    str | None, typer.Option(help="Force field or system.xml; by default MMFF94, for peptides ff14SB.")
+    str | None,
+    typer.Option(
+        help="Force field or system.xml; by default MMFF94, for peptides ff14SB.", rich_help_panel=ENERGY
+    ),
 ]
 Solvent = Annotated[
-    str | None, typer.Option(help="vacuum, water, obc1, obc2, gbn2 or as the force field offers.")
+    str | None,
+    typer.Option(
+        help="vacuum, water, obc1, obc2, gbn2 or as the force field offers.", rich_help_panel=ENERGY
+    ),
 ]
-Temperature = Annotated[float, typer.Option("--temperature", "-T", help="Kelvin.")]
+Temperature = Annotated[float, typer.Option("--temperature", "-T", help="Kelvin.", rich_help_panel=ENERGY)]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 ReleaseConstraints = Annotated[
-    bool, typer.Option("--release-constraints", help="Drop the bond constraints of a system.xml.")
+    bool,
+    typer.Option(
+        "--release-constraints",
+        help="Drop the bond constraints of a system.xml.",
+        rich_help_panel=ENERGY,
+    ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random number.")]
 Out = Annotated[
-    Path | None, typer.Option("--out", "-o", parser=named_folder, help="Folder for the run's files.")
+    Path | None,
+    typer.Option(
+        "--out", "-o", parser=named_folder, help="Folder for the run's files.", rich_help_panel=OUTPUT
+    ),
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with the run that was cut short in the folder --out.")
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with the run that was cut short in the folder --out.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else there.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print the figures as JSON, and nothing else there.", rich_help_panel=OUTPUT),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Show warnings but no progress.", rich_help_panel=OUTPUT),
+]
 
 
 def parse_duration(text: str) -> float:

@@ -12,6 +12,7 @@ from boltzgen.cli.options import (
     Json,
     MoleculeArgument,
     Out,
+    Quiet,
     ReleaseConstraints,
     Seed,
     Solvent,
@@ -32,9 +33,10 @@ def reference(
     seed: Seed = 0,
     out: Out = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Reference ensemble by replica exchange on the compiled energy."""
-    with progress_line() as line:
+    with progress_line(quiet) as line:
         from boltzgen.ensemble_folder import require_free_folder
         from boltzgen.files.lock import FolderLock
         from boltzgen.settings import validated

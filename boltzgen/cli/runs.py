@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 STARTED = time.monotonic()
 
 
-def progress_line() -> ProgressLine:
-    """The line that shows the progress of a run on standard error."""
-    return ProgressLine(Console(stderr=True), STARTED)
+def progress_line(quiet: bool = False) -> ProgressLine:
+    """The line that shows the progress of a run on standard error; only its warnings where ``quiet``."""
+    return ProgressLine(Console(stderr=True), STARTED, quiet)
 
 
 def stopwatch(line: ProgressLine) -> Stopwatch:

@@ -10,12 +10,16 @@ import typer
 from rich.console import Console
 
 from boltzgen.cli.options import (
+    ENDING,
+    MODEL,
     MODELS,
+    OUTPUT,
     Device,
     ForceField,
     Json,
     MoleculeArgument,
     Out,
+    Quiet,
     ReleaseConstraints,
     Resume,
     Seed,
@@ -30,7 +34,7 @@ from boltzgen.report.terminal import print_plan
 if TYPE_CHECKING:
     from boltzgen.workflows.config import SampleConfig
 
-NO_SETTINGS = ("dry_run", "out", "resume", "as_json")
+NO_SETTINGS = ("dry_run", "out", "resume", "as_json", "quiet")
 """Options of the command that say nothing of what is sampled."""
 
 _READ = {"budget": parse_duration, "error_free_energy": parse_energy}
@@ -60,48 +64,80 @@ def sample(
     device: Device = "auto",
     seed: Seed = 0,
     budget: Annotated[
-        str | None, typer.Option(help="Time for the whole run, like 90s or 5m; by default from the size.")
+        str | None,
+        typer.Option(
+            help="Time for the whole run, like 90s or 5m; by default from the size.", rich_help_panel=ENDING
+        ),
     ] = None,
     effective: Annotated[
         int | None,
-        typer.Option(min=1, help="Effective samples to reach within the budget; by default half of -n."),
+        typer.Option(
+            min=1,
+            help="Effective samples to reach within the budget; by default half of -n.",
+            rich_help_panel=ENDING,
+        ),
     ] = None,
     error_free_energy: Annotated[
         str | None,
-        typer.Option(help="Standard error of the free energy to reach within the budget, like 0.02kcal."),
+        typer.Option(
+            help="Standard error of the free energy to reach within the budget, like 0.02kcal.",
+            rich_help_panel=ENDING,
+        ),
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Training steps instead of a time: the run then repeats to the bit."),
+        typer.Option(
+            min=1,
+            help="Training steps instead of a time: the run then repeats to the bit.",
+            rich_help_panel=ENDING,
+        ),
     ] = None,
     objective: Annotated[
         str | None,
-        typer.Option(help="auto, guided, reverse-kl, mass-covering, annealed, walkers or likelihood."),
+        typer.Option(
+            help="auto, guided, reverse-kl, mass-covering, annealed, walkers or likelihood.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
-    model: Annotated[str, typer.Option(help=f"Generative model: {MODELS}.")] = "flow",
+    model: Annotated[str, typer.Option(help=f"Generative model: {MODELS}.", rich_help_panel=MODEL)] = "flow",
     reference: Annotated[
-        Path | None, typer.Option(help="Folder of an ensemble for a model that learns from frames.")
+        Path | None,
+        typer.Option(
+            help="Folder of an ensemble for a model that learns from frames.", rich_help_panel=MODEL
+        ),
     ] = None,
     refine: Annotated[
-        str, typer.Option(help="auto or off: better poor samples of a flow in the time that is left.")
+        str,
+        typer.Option(
+            help="auto or off: better poor samples of a flow in the time that is left.", rich_help_panel=MODEL
+        ),
     ] = "auto",
     release_constraints: ReleaseConstraints = False,
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="NAME=VALUE", help="Any other setting of config.toml, like frames.ladders=64."
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other setting of config.toml, like frames.ladders=64.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be sampled, and about how long it takes.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Say what would be sampled, and about how long it takes.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
     out: Out = None,
     resume: Resume = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a model on the molecule's energy, sample it, weigh the samples, report."""
     options = dict(locals())  # before any other variable
-    with progress_line() as line:
+    with progress_line(quiet) as line:
         config = sampling_config(options)
         if dry_run:
             from boltzgen.workflows.plan import plan

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from boltzgen.cli.options import Json, Out, Resume
+from boltzgen.cli.options import Json, Out, Quiet, Resume
 from boltzgen.cli.runs import finish, progress_line, run
 
 
@@ -19,6 +19,7 @@ def train(
     out: Out = None,
     resume: Resume = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """The same as sample, from a file.
 
@@ -26,7 +27,7 @@ def train(
     """
     with _first_of_all() as is_first:
         if is_first:
-            with progress_line() as line:
+            with progress_line(quiet) as line:
                 from boltzgen.workflows.config import read_config
 
                 summary = run(read_config(config), out, line, resume)

@@ -59,7 +59,10 @@ def parsed_smiles(smiles: str) -> Chem.Mol:
         parameters.removeHs = False
         loose = Chem.MolFromSmiles(smiles, parameters)
         if loose is None or loose.GetNumAtoms() == 0:
-            raise InputError(f"'{shown(smiles)}' is not a SMILES that RDKit can parse: check its spelling.")
+            raise InputError(
+                f"'{shown(smiles)}' is not a SMILES that RDKit can parse: check its spelling"
+                " (names of molecules are not looked up)."
+            )
         require_sane(loose, what)
         parameters.sanitize = True
         parameters.removeHs = True

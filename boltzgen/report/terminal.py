@@ -38,10 +38,10 @@ ANSWERS = {
 
 
 class ProgressLine:
-    """One line on a terminal; elsewhere a line for each stage, and one a minute."""
+    """One line on a terminal; elsewhere a line for each stage, and one a minute. Warnings alone if quiet."""
 
-    def __init__(self, console: Console, started: float) -> None:
-        self.console, self.started = console, started
+    def __init__(self, console: Console, started: float, quiet: bool = False) -> None:
+        self.console, self.started, self.quiet = console, started, quiet
         self.stage = ""
         self.printed = started
         self.bar = Progress(
@@ -56,7 +56,7 @@ class ProgressLine:
         self.task = self.bar.add_task("starting", total=None, left="", note="")
 
     def __enter__(self) -> ProgressLine:
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.quiet:
             self.bar.start()
         return self
 
@@ -68,6 +68,8 @@ class ProgressLine:
         """Show ``progress``: on a terminal at once, else beginnings of stages, a line a minute, warnings."""
         if progress.warning:
             _print_warnings(self.console, [progress.warning])
+            return
+        if self.quiet:
             return
         if self.console.is_terminal:
             left = "" if progress.seconds_left is None else f"{max(progress.seconds_left, 0):4.0f} s left"

@@ -23,7 +23,7 @@ from boltzgen.molecules.molecule import Molecule
 from boltzgen.molecules.peptides import is_peptide_pdb, is_sequence
 from boltzgen.molecules.perception import read_bare_pdb
 from boltzgen.systems.given import MoleculeInput, given_input
-from boltzgen.systems.named import describe_system, system_folder
+from boltzgen.systems.named import describe_system, near_names, system_folder
 from boltzgen.systems.stored import STORED_SUFFIX, read_stored
 from boltzgen.systems.system import DEFAULT_SOLVENT, MolecularSystem, build_system, usual_forcefield
 
@@ -43,7 +43,12 @@ def load_molecule(spec: str) -> Molecule:
         return Molecule.from_file(spec)
     if is_sequence(spec):
         return Molecule.from_sequence(spec)
-    return Molecule.from_smiles(spec)
+    try:
+        return Molecule.from_smiles(spec)
+    except InputError as error:
+        if near := near_names(spec):
+            raise InputError(f"{error} A similar name of a shipped system: {' or '.join(near)}.") from error
+        raise
 
 
 def load_system(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -45,3 +46,14 @@ def describe_system(name: str) -> SystemDescription:
     if folder is None:
         raise InputError(f"Unknown system '{name}': give one of {', '.join(system_names())}.")
     return SystemDescription.model_validate(tomllib.loads((folder / "system.toml").read_text()))
+
+
+def near_names(text: str) -> list[str]:
+    """The names of shipped systems that ``text`` may have been meant to be, the nearest first.
+
+    Examples
+    --------
+    >>> near_names("Chignoline")
+    ['chignolin']
+    """
+    return get_close_matches(text.lower(), system_names(), n=2, cutoff=0.75)
