@@ -49,3 +49,15 @@ def test_without_a_record_the_command_stands_there(writer, tmp_path):
         script = CHECKS.get(benchmark.name, f"benchmarks/{benchmark.name}")
         assert f"scripts/{script}.py" in words
         assert "--json" in words
+
+
+def test_the_readme_has_the_figures_of_the_robustness_run(writer):
+    figures = json.loads((writer.RECORDS / "robustness.json").read_text(encoding="utf-8"))["figures"]
+    outcomes = [row["outcome"] for row in figures["rows"]]
+    readme = " ".join((writer.ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert (
+        f"Of {len(outcomes)} molecules drawn at random from a list of {figures['listed']} (salts, cages,"
+        f" macrocycles, peptides, nonsense), {outcomes.count('sampled')} were sampled and"
+        f" {outcomes.count('refused')} refused in one sentence"
+    ) in readme
+    assert set(outcomes) == {"sampled", "refused"}
