@@ -5,10 +5,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -40,7 +42,12 @@ def slurm(tmp_path_factory):
     folder = tmp_path_factory.mktemp("slurm")
     script = str(ROOT / "scripts" / "slurm" / "single-node")
     configuration = subprocess.run(
-        [script, "start", str(folder)], check=True, stdout=subprocess.PIPE, text=True, timeout=60
+        [script, "start", str(folder)],
+        env=os.environ | {"PORT": str(free_port())},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
     ).stdout.strip()
     environment = os.environ | {
         "SLURM_CONF": configuration,
@@ -60,6 +67,17 @@ def slurm(tmp_path_factory):
         until(lambda: not run("squeue", "--noheader"), 60.0)
     finally:
         subprocess.run([script, "stop", str(folder)], check=True, timeout=60)
+
+
+def free_port() -> int:
+    """A port that is free, as the next one is."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("", 0))
+            port = first.getsockname()[1]
+            with suppress(OSError, OverflowError):
+                second.bind(("", port + 1))
+                return port
 
 
 def until(condition, seconds=180.0):
@@ -124,13 +142,11 @@ def test_a_campaign_survives_what_happens_to_jobs(tmp_path, slurm):
     assert [row["name"] for row in rows] == list(molecules)
     assert Counter(row["state"] == "refused" for row in rows) == {True: 2, False: 10}
     assert "Nothing is left to do" in slurm(*command)
-    assert not slurm("squeue", "--noheader")
-
-
-def test_slurm_takes_the_script_of_campaigns(slurm):
+    # the script for campaigns is taken as well
     assert "to start at" in slurm(
         "sbatch", "--test-only", str(ROOT / "scripts" / "slurm" / "campaign.sbatch")
     )
+    assert not slurm("squeue", "--noheader")
 
 
 def _text(path: Path) -> str:
