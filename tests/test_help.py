@@ -12,6 +12,7 @@ from boltzgen.cli.application import app
 from boltzgen.cli.examples import EXAMPLES
 from boltzgen.progress import StageProgress
 from boltzgen.report.terminal import ProgressLine
+from boltzgen.systems import system_names
 
 COMMANDS = typer.main.get_command(app).commands
 
@@ -56,3 +57,10 @@ def test_quiet_runs_show_warnings_alone(quiet):
         line.show(StageProgress("training", warning="the disk is full"))
     assert "the disk is full" in told.getvalue()
     assert ("ESS 40 %" in told.getvalue()) is not quiet
+
+
+def test_systems_are_one_line_each():
+    shown = CliRunner().invoke(app, ["systems"], env={"COLUMNS": "40"}).output
+    first, *lines = shown.splitlines()
+    assert first.split() == ["name", "force", "field", "solvent", "what"]
+    assert [line.split()[0] for line in lines] == system_names()

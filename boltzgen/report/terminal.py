@@ -144,13 +144,13 @@ def print_plan(console: Console, plan: Plan) -> None:
 
 
 def print_systems(console: Console, systems: dict[str, SystemDescription]) -> None:
-    """Name, content, force field and solvent of each."""
-    table = Table(box=None, padding=(0, 2))
-    for column in ("name", "force field", "solvent", "what"):
-        table.add_column(column, no_wrap=column != "what")
-    for name, system in systems.items():
-        table.add_row(name, system.forcefield, system.solvent, system.what)
-    console.print(table)
+    """Name, force field, solvent and content of each on one line, however narrow the terminal is."""
+    rows = [(name, one.forcefield, one.solvent, one.what) for name, one in systems.items()]
+    rows.insert(0, ("name", "force field", "solvent", "what"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def summary_rows(summary: RunSummary | ReferenceSummary) -> list[tuple[str, str]]:
