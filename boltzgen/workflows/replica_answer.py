@@ -50,7 +50,10 @@ LARGEST_ERROR = 0.2  # kT, of ln Z of an answer from both
 LABELLED = 4096  # frames at once
 
 MODEL_FAILED = "the model did not converge ({}): {}"
-ALONE = "these are frames of the run's own replica exchange, equally weighted; there is no free energy"
+ALONE = (
+    "these are frames of the run's own replica exchange, equally weighted; there is no free energy, and the"
+    " time step raises the mean energy by some tenths of kT"
+)
 TOGETHER = "these are its samples together with frames of the run's own replica exchange"
 
 
