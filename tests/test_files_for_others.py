@@ -11,7 +11,9 @@ import torch
 from rdkit import Chem
 
 import boltzgen
+from boltzgen.distinct_conformers import as_mol
 from boltzgen.errors import InputError
+from boltzgen.molecules.conformer_texts import conformer_text
 from boltzgen.systems import load_system
 from tests.forcefields.openmm_reference import energies
 from tests.test_cli import run
@@ -51,6 +53,16 @@ def test_conformers_of_a_run_are_distinct_and_have_their_populations(folder, ens
     x = 0.1 * np.array([mol.GetConformer().GetPositions() for mol in written])
     theirs = energies(load_system(MOLECULE).system, x)
     assert [mol.GetDoubleProp("energy_kJ_mol") for mol in written] == pytest.approx(theirs, rel=1e-3)
+
+
+def test_records_of_several_conformers_are_written_without_a_word(ensemble, capfd):
+    """RDKit writes its warnings to standard error, which a person sees at the end of each run."""
+    conformers = as_mol(ensemble.molecule, ensemble.distinct_conformers())
+    capfd.readouterr()
+    text = conformer_text(ensemble.molecule, conformers, "sdf")
+    assert text.count("$$$$") == conformers.GetNumConformers() > 1
+    assert text.count("<population>") == conformers.GetNumConformers()
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("minimise", [False, True])

@@ -47,13 +47,16 @@ def _sdf(molecule: Molecule, conformers: Chem.Mol) -> str:
     text = io.StringIO()
     rdmol = Chem.Mol(conformers)
     rdmol.SetProp("_Name", molecule.name or molecule.smiles)
+    properties = {one.GetId(): _properties(one) for one in rdmol.GetConformers()}
+    names = list(dict.fromkeys(name for values in properties.values() for name in values))
     with Chem.SDWriter(text) as writer:
-        for conformer in rdmol.GetConformers():
-            properties = _properties(conformer)
-            writer.SetProps(list(properties))
-            for name, value in properties.items():
+        writer.SetProps(names)  # once: RDKit warns of more
+        for index, values in properties.items():
+            for name in names:
+                rdmol.ClearProp(name)
+            for name, value in values.items():
                 rdmol.SetProp(name, value)
-            writer.write(rdmol, confId=conformer.GetId())
+            writer.write(rdmol, confId=index)
     return text.getvalue()
 
 
