@@ -24,6 +24,7 @@ import molecules
 import objectives
 import peptides
 import sample
+import scaling
 import time_to_answer
 from harness import RECORDS, ROOT, Benchmark, markdown
 
@@ -51,6 +52,7 @@ BENCHMARKS = tuple(
         free_energies,
         entropy,
         hydration,
+        scaling,
         training_safety,
         robustness,
     )

@@ -21,6 +21,7 @@ SMALL = {
     "objectives": ["--seconds", "2", "--evaluations", "10000"],
     "peptides": ["--budget", "10", "--samples", "1000", "--model-samples", "1000", "--reference-dir", "data"],
     "sample": ["--samples", "1000"],
+    "scaling": [],
     "time_to_answer": ["--reference-picoseconds", "10"],
 }
 
@@ -39,7 +40,7 @@ def test_runs_and_its_record_makes_its_tables(name, script, tmp_path):
     arguments = ["--quick", "--json", str(record), *SMALL[name]]
     if name == "hydration":
         arguments = [str(freesolv(tmp_path / "measured.csv")), *arguments]
-    elif name not in ("peptides", "conformers", "entropy"):
+    elif name not in ("peptides", "conformers", "entropy", "scaling"):
         arguments += ["--molecules", str(molecules)]
     done = subprocess.run(
         [sys.executable, str(FOLDER / f"{name}.py"), *arguments],
