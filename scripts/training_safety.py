@@ -146,12 +146,13 @@ def trained(settings: dict[str, Any]) -> Row:
     import numpy as np
 
     from boltzgen.errors import NotConvergedError
-    from boltzgen.workflows import sample
+    from boltzgen.workflows import fitting
     from boltzgen.workflows.config import SampleConfig
+    from boltzgen.workflows.sample import run_sample
 
     judged: list[dict[str, float]] = []
     results: list[Any] = []
-    train = sample.train
+    train = fitting.train
 
     def watched(model, stages, settings, report, checkpoints, reserve, measure, pay_off):  # type: ignore[no-untyped-def]
         judged.append(judgement(model, measure))
@@ -159,11 +160,11 @@ def trained(settings: dict[str, Any]) -> Row:
         judged.append(judgement(model, measure))
         return results[-1]
 
-    sample.train = watched
+    fitting.train = watched  # type: ignore[assignment]
     config = SampleConfig.model_validate(settings)
     row: Row = {"converged": False, "effective_samples": 0.0, "why": ""}
     try:
-        run = sample.run_sample(config)
+        run = run_sample(config)
     except NotConvergedError as error:
         row["said"] = str(error)
     else:
