@@ -10,41 +10,40 @@ import io
 import os
 import pickle
 import sys
-from collections.abc import Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from types import TracebackType
-from typing import Self
 
-from torch import nn
-
-from boltzgen.objectives.objective import Loss, Objective
-from boltzgen.training.executors.executor import Executor
+from boltzgen.objectives.objective import Objective
 from boltzgen.training.executors.shared_memory import SharedTensors
-from boltzgen.training.executors.team import Task, Team, WorkerProcess
+from boltzgen.training.executors.team import Task, TeamExecutor, WorkerProcess
 from boltzgen.training.executors.worker import serve
 
 _COMMAND = "import sys; from boltzgen.training.executors.spawned import main; main(*map(int, sys.argv[1:]))"
 
 
-class Spawned(Executor):
+class Spawned(TeamExecutor):
     """``n`` processes on the CPU, this one among them, of which the others are started anew on entry."""
 
-    def __init__(self, objective: Objective, parameters: Sequence[nn.Parameter], n: int) -> None:
-        self.n_processes = n
-        self.team = Team(objective, parameters, n, _spawned)
-
-    def __enter__(self) -> Self:
-        self.team.gather()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.team.dismiss()
-
-    def loss_and_gradient(self, step: int, progress: float) -> Loss:
-        return self.team.loss_and_gradient(step, progress)
+    @staticmethod
+    def start(task: Task) -> WorkerProcess:
+        ours, theirs = Pipe()
+        descriptors = [theirs.fileno(), task.parameters.descriptor, task.gradients.descriptor]
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, True)
+        try:
+            environment = os.environ | {
+                "CUDA_VISIBLE_DEVICES": "",
+                "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": os.pathsep.join(sys.path),
+            }
+            numbers = [str(number) for number in (*descriptors, task.rank, task.n)]
+            pid = os.posix_spawn(sys.executable, [sys.executable, "-c", _COMMAND, *numbers], environment)
+        finally:
+            for descriptor in descriptors:
+                os.set_inheritable(descriptor, False)
+        theirs.close()
+        ours.send_bytes(_pickled(task.objective))
+        return WorkerProcess(pid, ours)
 
 
 def can_be_sent(objective: Objective) -> bool:
@@ -59,27 +58,6 @@ def _pickled(objective: Objective) -> bytes:
     file = io.BytesIO()
     pickle.dump(objective, file)
     return file.getvalue()
-
-
-def _spawned(task: Task) -> WorkerProcess:
-    ours, theirs = Pipe()
-    descriptors = [theirs.fileno(), task.parameters.descriptor, task.gradients.descriptor]
-    for descriptor in descriptors:
-        os.set_inheritable(descriptor, True)
-    try:
-        environment = os.environ | {
-            "CUDA_VISIBLE_DEVICES": "",
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        }
-        numbers = [str(number) for number in (*descriptors, task.rank, task.n)]
-        pid = os.posix_spawn(sys.executable, [sys.executable, "-c", _COMMAND, *numbers], environment)
-    finally:
-        for descriptor in descriptors:
-            os.set_inheritable(descriptor, False)
-    theirs.close()
-    ours.send_bytes(_pickled(task.objective))
-    return WorkerProcess(pid, ours)
 
 
 def main(connection: int, parameters: int, gradients: int, rank: int, n: int) -> None:

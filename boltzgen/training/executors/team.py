@@ -10,16 +10,19 @@ from __future__ import annotations
 import os
 import signal
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from boltzgen.errors import EvaluationError
 from boltzgen.objectives.objective import Loss, Objective
-from boltzgen.training.executors.executor import batch_gradient, mean_loss
+from boltzgen.training.executors.executor import Executor, batch_gradient, mean_loss
 from boltzgen.training.executors.shared_memory import SharedTensors
 from boltzgen.training.executors.worker import Batch, Failure
 
@@ -158,6 +161,31 @@ class Team:
                 parameter.grad = gradient.clone()
         if sums:
             torch._foreach_add_(sums, added)
+
+
+class TeamExecutor(Executor):
+    """``n`` processes on the CPU, this one among them, that are started on entry and gone on exit."""
+
+    def __init__(self, objective: Objective, parameters: Sequence[nn.Parameter], n: int) -> None:
+        self.n_processes = n
+        self.team = Team(objective, parameters, n, self.start)
+
+    @staticmethod
+    @abstractmethod
+    def start(task: Task) -> WorkerProcess:
+        """Start a worker."""
+
+    def __enter__(self) -> Self:
+        self.team.gather()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.team.dismiss()
+
+    def loss_and_gradient(self, step: int, progress: float) -> Loss:
+        return self.team.loss_and_gradient(step, progress)
 
 
 def _answer(worker: WorkerProcess) -> Batch:
