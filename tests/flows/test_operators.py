@@ -234,3 +234,20 @@ def test_a_layer_compiles_to_one_graph():
         results(compiled, "forward", torsions, stiff), results(layer, "forward", torsions, stiff), strict=True
     ):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize("name", ["torsion coupling", "stiff coupling"])
+def test_an_exported_layer_is_one_operator_for_every_batch(name):
+    torch.manual_seed(3)
+    layer = LAYERS[name]()
+    torsions, stiff = (t.detach() for t in inputs(layer, 9, torch.float32))
+    batch = {0: torch.export.Dim("batch")}
+    with torch.no_grad():
+        program = torch.export.export(layer, (torsions, stiff), dynamic_shapes=(batch, batch))
+    calls = [node.target for node in program.graph.nodes if node.op == "call_function"]
+    assert calls.count(torch.ops.boltzgen.coupling.default) == 1
+    for n in (9, 4, 33):
+        given = [t.detach() for t in inputs(layer, n, torch.float32)]
+        for ours, theirs in zip(program.module()(*given), layer(*given), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
