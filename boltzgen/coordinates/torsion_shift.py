@@ -86,7 +86,8 @@ class TorsionShift(nn.Module):
             return
         scale = raw.var(1, keepdim=True).clamp_min(1e-30)
         parts = slice(0, half), slice(half, n)
-        errors = [self._errors(raw, features, parts, k * per_harmonic) / scale for k in range(most + 1)]
+        numbers = [k * per_harmonic for k in range(most + 1)]
+        errors = [error / scale for error in _cross_validation(raw, features, parts, numbers)]
         best = min(range(most + 1), key=lambda k: float(torch.minimum(errors[k], errors[0]).sum()))
         if best == 0:
             return
@@ -97,16 +98,6 @@ class TorsionShift(nn.Module):
         shift = self.coefficients @ (features - self.centre)
         self.bounds.copy_(torch.stack([shift.amin(1, keepdim=True), shift.amax(1, keepdim=True)]))
 
-    def _errors(self, raw: Tensor, features: Tensor, parts: tuple[slice, slice], used: int) -> Tensor:
-        """Mean square [stiff, 1] that the first ``used`` features leave of frames they are not fitted to."""
-        total = raw.new_zeros(raw.shape[0], 1)
-        for fitted, tested in (parts, parts[::-1]):
-            mean, centre = raw[:, fitted].mean(1, keepdim=True), features[:used, fitted].mean(1, keepdim=True)
-            slopes = _regression(features[:used, fitted] - centre, raw[:, fitted] - mean)
-            left = raw[:, tested] - mean - slopes @ (features[:used, tested] - centre)
-            total += left.square().mean(1, keepdim=True)
-        return total
-
     def _features(self, angles: Tensor) -> Tensor:
         """cos and sin of the harmonics [2 · HARMONICS · torsions, batch], the lowest harmonic first."""
         turns = (torch.remainder(angles + math.pi, 2.0 * math.pi) - math.pi) / self.folds.to(angles)
@@ -116,10 +107,32 @@ class TorsionShift(nn.Module):
         return torch.cat([both[:, k * n : (k + 1) * n].flatten(0, 1) for k in range(HARMONICS)])
 
 
+def _cross_validation(
+    raw: Tensor, features: Tensor, parts: tuple[slice, slice], numbers: Sequence[int]
+) -> list[Tensor]:
+    """Mean square [stiff, 1] that the first features leave of frames they are not fitted to, by their number.
+
+    The normal equations of fewer features are a leading block of those of all.
+    """
+    most = max(numbers)
+    totals = [raw.new_zeros(raw.shape[0], 1) for _ in numbers]
+    for fitted, tested in (parts, parts[::-1]):
+        mean, centre = raw[:, fitted].mean(1, keepdim=True), features[:most, fitted].mean(1, keepdim=True)
+        gram, moments = _normal_equations(features[:most, fitted] - centre, raw[:, fitted] - mean)
+        left, others = raw[:, tested] - mean, features[:most, tested] - centre
+        for total, used in zip(totals, numbers, strict=True):
+            slopes = torch.linalg.solve(gram[:used, :used], moments[:used]).T
+            total += (left - slopes @ others[:used]).square().mean(1, keepdim=True)
+    return totals
+
+
 def _regression(features: Tensor, values: Tensor) -> Tensor:
     """Slopes [stiff, features] of centred ``values`` [stiff, frames] on centred ``features``."""
-    if not len(features):
-        return values.new_zeros(len(values), 0)
+    return torch.linalg.solve(*_normal_equations(features, values)).T
+
+
+def _normal_equations(features: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Regularized Gram matrix [features, features], and products with the values [features, stiff]."""
     gram = features @ features.T
     gram.diagonal().add_(RIDGE * features.shape[1])
-    return torch.linalg.solve(gram, features @ values.T).T
+    return gram, features @ values.T
