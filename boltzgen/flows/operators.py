@@ -21,7 +21,7 @@ from torch import Tensor
 
 from boltzgen.codegen.cpp_prelude import SCALARS
 from boltzgen.codegen.torch_operators import Operator, Outputs
-from boltzgen.flows import transforms
+from boltzgen.flows import shapes, transforms
 from boltzgen.flows.cpp import kernels as cpp_kernels
 from boltzgen.flows.cuda import kernels as cuda_kernels
 
@@ -61,10 +61,6 @@ def _serves(states: Sequence[tuple[Tensor, int]], *others: Tensor) -> bool:
         and all(t.device == first.device and t.dtype == dtype for t in (*(s for s, _ in states), *others))
         and _available(dtype, first.device)
     )
-
-
-def _fake_state(state: Tensor) -> Tensor:
-    return state.new_empty(state.shape[1], state.shape[0]).t()
 
 
 def _zeros_for_none(received: _Received, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -197,86 +193,28 @@ def _coupling_backward(
     return by_torsions.t(), by_stiff.t(), *by_parameters
 
 
-def _fake_coupling(
-    torsions: Tensor,
-    stiff: Tensor,
-    moved: Tensor,
-    kept: Tensor,
-    folded: Tensor,
-    fold: Tensor,
-    kept_stiff: Tensor,
-    periodic: bool,
-    inverse: bool,
-    bias: Tensor,
-    last: Tensor,
-    network: list[Tensor],
-) -> Outputs:
-    batch = torsions.shape[0]
-    made = stiff.new_empty(2 * len(kept) + len(folded) + len(kept_stiff), batch)
-    inside = [stiff.new_empty(len(offset), batch) for offset in network[1::2] for _ in range(2)]
-    state = torsions if periodic else stiff
-    return _fake_state(state), state.new_empty(batch), stiff.new_empty(len(bias), batch), made, inside
-
-
-def _fake_coupling_backward(
-    by_result: Tensor,
-    by_log_det: Tensor,
-    torsions: Tensor,
-    stiff: Tensor,
-    moved: Tensor,
-    kept: Tensor,
-    folded: Tensor,
-    fold: Tensor,
-    kept_stiff: Tensor,
-    periodic: bool,
-    inverse: bool,
-    learns: bool,
-    last: Tensor,
-    raw: Tensor,
-    made: Tensor,
-    weights: list[Tensor],
-    inside: list[Tensor],
-) -> Outputs:
-    def of(*shape: int) -> Tensor:
-        return stiff.new_empty(*shape) if learns else stiff.new_empty(0)
-
-    by_network = [of(*shape) for w in weights for shape in (w.shape, w.shape[:1])] if learns else []
-    return _fake_state(torsions), _fake_state(stiff), of(len(raw)), of(*last.shape), by_network
-
-
-def _fake_layer(state: Tensor, *_: object) -> Outputs:
-    return _fake_state(state), state.new_empty(len(state))
-
-
-def _fake_layer_backward(
-    by_result: Tensor, by_log_det: Tensor, state: Tensor, raw: Tensor, *others: Any
-) -> Outputs:
-    *_, learns = others
-    return _fake_state(state), raw.new_empty(raw.shape if learns else 0)
-
-
-_spline = Operator(_SPLINE, _spline_kernel, _fake_layer)
+_spline = Operator(_SPLINE, _spline_kernel, shapes.layer)
 _spline_gradient = Operator(
     "spline_backward(Tensor by_result, Tensor by_log_det, Tensor state, Tensor raw, Tensor moved, "
     "float bound, bool periodic, bool inverse, bool learns) -> (Tensor, Tensor)",
     _spline_backward,
-    _fake_layer_backward,
+    shapes.layer_backward,
 )
-_affine = Operator(_AFFINE, _affine_kernel, _fake_layer)
+_affine = Operator(_AFFINE, _affine_kernel, shapes.layer)
 _affine_gradient = Operator(
     "affine_backward(Tensor by_result, Tensor by_log_det, Tensor state, Tensor raw, Tensor moved, "
     "bool inverse, bool learns) -> (Tensor, Tensor)",
     _affine_backward,
-    _fake_layer_backward,
+    shapes.layer_backward,
 )
-_coupling = Operator(_COUPLING, _coupling_kernel, _fake_coupling)
+_coupling = Operator(_COUPLING, _coupling_kernel, shapes.coupling)
 _coupling_gradient = Operator(
     "coupling_backward(Tensor by_result, Tensor by_log_det, Tensor torsions, Tensor stiff, Tensor moved, "
     "Tensor kept, Tensor folded, Tensor fold, Tensor kept_stiff, bool periodic, bool inverse, bool learns, "
     "Tensor last, Tensor raw, Tensor made, Tensor[] weights, Tensor[] inside) "
     "-> (Tensor, Tensor, Tensor, Tensor, Tensor[])",
     _coupling_backward,
-    _fake_coupling_backward,
+    shapes.coupling_backward,
 )
 
 
