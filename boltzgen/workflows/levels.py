@@ -19,13 +19,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boltzgen.coordinates.stiff_shift import BasinMap, basins_of, fit_basins, fit_stiff_map
+from boltzgen.coordinates.stiff_shift import BasinMap, basins_of
 from boltzgen.energies.compiler import compile_system
 from boltzgen.energies.target import BoltzmannTarget
-from boltzgen.errors import InputError, NotConvergedError
+from boltzgen.errors import InputError
 from boltzgen.forcefields.parametrise import is_program
 from boltzgen.models.flow import FlowModel
-from boltzgen.models.model import Internal, fixed_parameters
+from boltzgen.models.model import Internal
 from boltzgen.problem import Problem, ProblemFrames
 from boltzgen.progress import Stopwatch
 from boltzgen.records.run import LevelStep
@@ -42,6 +42,7 @@ from boltzgen.training.families import family, untrained_model
 from boltzgen.training.result import TrainingResult
 from boltzgen.workflows.config import SampleConfig, default_budget, require_room, wanted_share
 from boltzgen.workflows.fitting import fitted, training_data
+from boltzgen.workflows.level_map import move_to_level, weighed_samples
 from boltzgen.workflows.preparation import prepare
 from boltzgen.workflows.sample_facts import SampledRun
 from boltzgen.workflows.sampling import draw_log_weights
@@ -57,7 +58,6 @@ LEAST_TRAINING_SECONDS = 1.0
 WORSE = 0.7  # of the effective share that there was: below it, training is taken back
 FRAMES_STAGE = "frames of the new level"
 LEAST_EFFECTIVE_FRAMES = 50.0
-CLASH = 15.0  # nats of log q + u above the median, from which a sample does not count in a regression
 FINE_TUNING: dict[str, Any] = {
     "objective": "reverse-kl",
     "warmup_share": 0.0,
@@ -110,87 +110,6 @@ def start_config(start: str, config: SampleConfig) -> SampleConfig:
             "start_from": "none",
         }
     )
-
-
-@dataclass(frozen=True)
-class WeighedSamples:
-    """Samples of a flow with what the costly energy says of them.
-
-    Attributes
-    ----------
-    latent, internal
-        Before and after the flow.
-    latent_slopes, slopes
-        Of log q + u along stiff coordinates, before and after the flow.
-    log_weights
-        −u − log q.
-    """
-
-    latent: Internal
-    internal: Internal
-    latent_slopes: Float[Tensor, "samples stiff"]
-    slopes: Float[Tensor, "samples stiff"]
-    log_weights: Float[Tensor, " samples"]
-
-    @property
-    def kept(self) -> Tensor:
-        """Samples without clashes."""
-        finite = torch.isfinite(self.log_weights)
-        if not bool(finite.any()):
-            return finite
-        return finite & (self.log_weights > self.log_weights[finite].median() - CLASH)
-
-
-def weighed_samples(
-    model: FlowModel, target: BoltzmannTarget, n: int, generator: torch.Generator
-) -> WeighedSamples:
-    """``n`` samples of ``model``, with the gradients of log q + u along stiff coordinates."""
-    drawn = model.sample_latent(n, generator)
-    latent = Internal(drawn.torsions, drawn.stiff.detach().requires_grad_())
-    with torch.enable_grad(), fixed_parameters(model):
-        moved, _ = model(latent)
-        internal = Internal(*(part.detach().requires_grad_() for part in moved))
-        x, log_det = model.coordinates.to_positions(*internal)
-        log_q = model.internal_log_prob(internal) - log_det - model.coordinates.log_multiplicity
-        u = target.reduced_energy(x)
-        action = torch.nan_to_num(log_q + u, 0.0, 0.0, 0.0).sum()
-        slopes = Internal(*torch.autograd.grad(action, internal, materialize_grads=True, allow_unused=True))
-        through = [k for k, part in enumerate(moved) if part.requires_grad]
-        (latent_slopes,) = torch.autograd.grad(
-            [moved[k] for k in through], latent.stiff, [slopes[k] for k in through]
-        )
-    u = torch.where(model.coordinates.contains(x), u, math.inf)
-    return WeighedSamples(
-        Internal(*(part.detach() for part in latent)),
-        Internal(*(part.detach() for part in internal)),
-        latent_slopes,
-        slopes.stiff,
-        log_importance_weights(u, log_q),
-    )
-
-
-def move_to_level(model: FlowModel, found: WeighedSamples) -> list[BasinMap]:
-    """Map the coordinates and the base of ``model`` to the energy that weighed its samples ``found``.
-
-    Returns what moved the Gaussians of the base. Raises NotConvergedError where nearly all samples clash.
-    """
-    kept = found.kept
-    if int(kept.sum()) <= model.coordinates.n_stiff:
-        raise NotConvergedError(
-            f"Of {len(kept)} samples {int(kept.sum())} have an energy at the level asked for: give a larger"
-            " budget, or --set start_from=none."
-        )
-    base = model.coordinates.base
-    stiff = fit_stiff_map(found.internal.stiff[kept], found.slopes[kept], base)
-    maps = [
-        fit_basins(block, found.latent.stiff[kept][:, i], found.latent_slopes[kept][:, i])
-        for block in base.blocks
-        for i in [block.indices]
-    ]
-    stiff.apply(model.coordinates)
-    for basin_map in maps:
-        basin_map.apply()
-    return maps
 
 
 def fitted_from(
