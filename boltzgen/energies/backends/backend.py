@@ -19,7 +19,18 @@ class Backend(ABC):
 
     @abstractmethod
     def serves(self, x: Tensor) -> bool:
-        """Whether evaluators of this backend take positions of this device and precision."""
+        """Whether evaluators of this backend take positions of this device and precision.
+
+        Parameters
+        ----------
+        x
+            Positions, [3, atoms, batch].
+
+        Returns
+        -------
+        bool
+            Whether ``build`` makes an evaluator for them.
+        """
 
     @abstractmethod
     def build(
@@ -29,6 +40,22 @@ class Backend(ABC):
 
         Where anything of a conformation is not finite, its energy is +inf and its gradient zero.
 
+        Parameters
+        ----------
+        terms
+            Terms of a molecule of ``n_atoms`` atoms.
+        n_atoms
+            Number of atoms.
+        dtype
+            Precision of the positions.
+        device
+            Device of the positions.
+
+        Returns
+        -------
+        Evaluator
+            Function of positions in nm, which returns energies in kJ/mol and gradients in kJ/mol/nm.
+
         Raises
         ------
         EvaluationError
@@ -37,7 +64,22 @@ class Backend(ABC):
 
 
 def finite(x: Tensor, energy: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """+inf and zero for conformations where positions, energy or gradient are not finite."""
+    """Replace what is not finite, conformation by conformation.
+
+    Parameters
+    ----------
+    x
+        Positions in nm, [3, atoms, batch].
+    energy
+        Energies in kJ/mol, [batch].
+    gradient
+        Gradients in kJ/mol/nm, [3, atoms, batch].
+
+    Returns
+    -------
+    energy, gradient
+        +inf and zero for conformations where positions, energy or gradient are not finite.
+    """
     # without looking at the result: on an accelerator that would wait for it
     bad = ~(torch.isfinite(energy) & (torch.isfinite(gradient) & torch.isfinite(x)).all(dim=1).all(dim=0))
     return energy.masked_fill(bad, torch.inf), gradient.masked_fill(bad, 0.0)

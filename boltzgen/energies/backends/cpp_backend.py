@@ -52,13 +52,46 @@ class CppBackend(Backend):
         self.insisted = insisted
 
     def serves(self, x: Tensor) -> bool:
-        """Whether the positions are single or double precision on the CPU, and there is a compiler."""
+        """Whether the positions are single or double precision on the CPU, and there is a compiler.
+
+        Parameters
+        ----------
+        x
+            Positions, [3, atoms, batch].
+
+        Returns
+        -------
+        bool
+            Whether ``build`` makes an evaluator for them.
+        """
         return x.device.type == "cpu" and x.dtype in SCALARS and (self.insisted or can_compile())
 
     def build(
         self, terms: Sequence[GraphTerm], n_atoms: int, dtype: torch.dtype, device: torch.device
     ) -> Evaluator:
-        """Compile the terms' kernels, or find them on disk, and bind them to the terms' data."""
+        """Compile the terms' kernels, or find them on disk, and bind them to the terms' data.
+
+        Parameters
+        ----------
+        terms
+            Terms of a molecule of ``n_atoms`` atoms.
+        n_atoms
+            Number of atoms.
+        dtype
+            Precision of the positions.
+        device
+            The CPU.
+
+        Returns
+        -------
+        Evaluator
+            Function of positions in nm, which returns energies in kJ/mol and gradients in kJ/mol/nm.
+
+        Raises
+        ------
+        EvaluationError
+            Where the terms cannot be compiled.
+        """
         return CppEnergy(terms, n_atoms, dtype)
 
 

@@ -29,7 +29,20 @@ static T* scratch(int64_t size) {
 
 
 def born_kernel(term: BornTerm, dtype: torch.dtype) -> str:
-    """Source of a BornTerm's kernel."""
+    """Print the kernel of an implicit-solvent term.
+
+    Parameters
+    ----------
+    term
+        The term.
+    dtype
+        Precision of the positions.
+
+    Returns
+    -------
+    str
+        C++ source of a whole library.
+    """
     return _Printer(term.graphs, len(term.parameter_names), TableFunctions(term.tables)).source(dtype)
 
 

@@ -21,7 +21,18 @@ LANE_LOOP = ["#pragma omp simd", "for (int l = 0; l < LANES; ++l) {"]
 
 
 def kernel_prelude(dtype: torch.dtype) -> str:
-    """What every kernel of this precision starts with."""
+    """Print what every kernel of a precision starts with.
+
+    Parameters
+    ----------
+    dtype
+        Precision of the positions.
+
+    Returns
+    -------
+    str
+        C++ source: types, functions, and what a kernel is given.
+    """
     return (
         prelude(dtype)
         + """struct Kernel {
@@ -37,7 +48,18 @@ def kernel_prelude(dtype: torch.dtype) -> str:
 
 
 def driver_source(dtype: torch.dtype) -> str:
-    """The loop over blocks of conformations: copy a block in, run every kernel on it, copy it out."""
+    """Print the loop over blocks of conformations: copy a block in, run every kernel on it, copy it out.
+
+    Parameters
+    ----------
+    dtype
+        Precision of the positions.
+
+    Returns
+    -------
+    str
+        C++ source of a whole library.
+    """
     return (
         kernel_prelude(dtype)
         + r"""
@@ -91,7 +113,20 @@ extern "C" int evaluate(const Kernel* kernels, int64_t n_kernels, int64_t n_atom
 
 
 def cluster_kernel(term: ClusterTerm, dtype: torch.dtype) -> str:
-    """Source of a ClusterTerm's kernel."""
+    """Print the kernel of a sum over clusters of atoms.
+
+    Parameters
+    ----------
+    term
+        The term.
+    dtype
+        Precision of the positions.
+
+    Returns
+    -------
+    str
+        C++ source of a whole library.
+    """
     graphs, particles, n_parameters = term.graphs, term.particles, len(term.parameter_names)
     names = {f"{axis}{p + 1}": f"{axis}{p + 1}" for p in range(particles) for axis in "xyz"}
     names |= {f"parameter{i}": f"q{i}" for i in range(n_parameters)}

@@ -30,7 +30,18 @@ class CudaBackend(Backend):
     """Evaluates terms by machine code that NVRTC makes of their graphs."""
 
     def serves(self, x: Tensor) -> bool:
-        """Whether the positions are single or double precision on an NVIDIA GPU, and NVRTC is there."""
+        """Whether the positions are single or double precision on an NVIDIA GPU, and NVRTC is there.
+
+        Parameters
+        ----------
+        x
+            Positions, [3, atoms, batch].
+
+        Returns
+        -------
+        bool
+            Whether ``build`` makes an evaluator for them.
+        """
         return (
             x.device.type == "cuda"
             and torch.version.hip is None
@@ -41,7 +52,29 @@ class CudaBackend(Backend):
     def build(
         self, terms: Sequence[GraphTerm], n_atoms: int, dtype: torch.dtype, device: torch.device
     ) -> Evaluator:
-        """Compile the terms' kernels, or find them on disk, and copy the terms' data to the device."""
+        """Compile the terms' kernels, or find them on disk, and copy the terms' data to the device.
+
+        Parameters
+        ----------
+        terms
+            Terms of a molecule of ``n_atoms`` atoms.
+        n_atoms
+            Number of atoms.
+        dtype
+            Precision of the positions.
+        device
+            The GPU.
+
+        Returns
+        -------
+        Evaluator
+            Function of positions in nm, which returns energies in kJ/mol and gradients in kJ/mol/nm.
+
+        Raises
+        ------
+        EvaluationError
+            Where the terms cannot be compiled.
+        """
         return CudaEnergy(terms, n_atoms, dtype, device)
 
 
@@ -89,10 +122,28 @@ class CudaEnergy:
 
 
 def choose_warps(n_atoms: int, n_values: int, batch: int, dtype: torch.dtype, limits: Limits) -> int:
-    """Warps of a block of 32 conformations that keep most warps of a multiprocessor busy; 0 where none fit.
+    """Choose how many warps a block of 32 conformations has, to keep most warps of a multiprocessor busy.
 
     More warps make small batches fill the GPU; each has a gradient of its own in shared memory, so that fewer
     blocks are on a multiprocessor at once.
+
+    Parameters
+    ----------
+    n_atoms
+        Number of atoms.
+    n_values
+        Values that the kernel keeps for each atom.
+    batch
+        Number of conformations.
+    dtype
+        Precision of the positions.
+    limits
+        What the GPU has.
+
+    Returns
+    -------
+    int
+        Number of warps; 0 where not even one fits into shared memory.
     """
     blocks = -(-batch // (TILE * limits.processors))  # that a multiprocessor gets
     best, most = 0, 0

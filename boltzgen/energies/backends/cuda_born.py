@@ -21,12 +21,36 @@ NOT_UNROLLED = (
 
 
 def n_values(term: BornTerm) -> int:
-    """Values that the term keeps for each atom."""
+    """Number of values that the term keeps for each atom.
+
+    Parameters
+    ----------
+    term
+        An implicit-solvent term.
+
+    Returns
+    -------
+    int
+        Sums and derived values.
+    """
     return term.graphs.n_values
 
 
 def born_body(term: BornTerm, tables: TableFunctions) -> list[str]:
-    """The loops over pairs and atoms, which add to ``e``, to the gradient and to the values of ``w``."""
+    """Print the loops over pairs and atoms, which add to ``e``, to the gradient and to the values of ``w``.
+
+    Parameters
+    ----------
+    term
+        An implicit-solvent term.
+    tables
+        Printer of the tabulated functions, which collects those that the term calls.
+
+    Returns
+    -------
+    list of str
+        Lines of CUDA C++.
+    """
     return _Printer(term, tables).body()
 
 

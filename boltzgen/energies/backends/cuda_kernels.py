@@ -153,18 +153,59 @@ extern "C" __global__ void columns(
 
 
 def values_of_atoms(terms: Sequence[GraphTerm]) -> int:
-    """Values a kernel keeps for each atom: the most that any implicit-solvent term has."""
+    """Number of values a kernel keeps for each atom: the most that any implicit-solvent term has.
+
+    Parameters
+    ----------
+    terms
+        Terms of an energy.
+
+    Returns
+    -------
+    int
+        Zero without implicit solvent.
+    """
     return max((n_values(term) for term in terms if isinstance(term, BornTerm)), default=0)
 
 
 def tile_bytes(n_atoms: int, n_values: int, warps: int, dtype: torch.dtype) -> int:
-    """Shared memory of a block of ``tiles``."""
+    """Shared memory of a block of ``tiles``.
+
+    Parameters
+    ----------
+    n_atoms
+        Number of atoms.
+    n_values
+        Values that the kernel keeps for each atom.
+    warps
+        Number of warps of the block.
+    dtype
+        Precision of the positions.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
     rows = (3 + n_values) * n_atoms * (1 + warps)
     return TILE * (12 * warps + dtype.itemsize * rows)  # energies and flags of the warps, then rows
 
 
 def energy_source(terms: Sequence[GraphTerm], dtype: torch.dtype) -> str:
-    """Source of the two kernels of the sum of the terms."""
+    """Print the two kernels of the sum of the terms.
+
+    Parameters
+    ----------
+    terms
+        Terms of an energy.
+    dtype
+        Precision of the positions.
+
+    Returns
+    -------
+    str
+        CUDA C++ source.
+    """
     functions = []
     for number, term in enumerate(terms):
         tables = TableFunctions(term.tables, "tables")

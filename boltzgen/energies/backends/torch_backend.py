@@ -21,13 +21,41 @@ class TorchBackend(Backend):
     """Evaluates terms by torch operations, without a compiler."""
 
     def serves(self, x: Tensor) -> bool:
-        """Whether the positions are floating-point numbers."""
+        """Whether the positions are floating-point numbers.
+
+        Parameters
+        ----------
+        x
+            Positions, [3, atoms, batch].
+
+        Returns
+        -------
+        bool
+            Whether ``build`` makes an evaluator for them.
+        """
         return x.is_floating_point()
 
     def build(
         self, terms: Sequence[GraphTerm], n_atoms: int, dtype: torch.dtype, device: torch.device
     ) -> Evaluator:
-        """Make an evaluator of the terms' sum; autograd can differentiate both of its results."""
+        """Make an evaluator of the terms' sum; autograd can differentiate both of its results.
+
+        Parameters
+        ----------
+        terms
+            Terms of a molecule of ``n_atoms`` atoms.
+        n_atoms
+            Number of atoms.
+        dtype
+            Precision of the positions.
+        device
+            Device of the positions.
+
+        Returns
+        -------
+        Evaluator
+            Function of positions in nm, which returns energies in kJ/mol and gradients in kJ/mol/nm.
+        """
         evaluators = [self.evaluator(term, dtype, device) for term in terms]
 
         def evaluate(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,5 +69,20 @@ class TorchBackend(Backend):
         return evaluate
 
     def evaluator(self, term: GraphTerm, dtype: torch.dtype, device: torch.device) -> Evaluator:
-        """Make an evaluator of one term, whose results are as computed: NaN stays NaN."""
+        """Make an evaluator of one term, whose results are as computed: NaN stays NaN.
+
+        Parameters
+        ----------
+        term
+            A term of a known kind.
+        dtype
+            Precision of the positions.
+        device
+            Device of the positions.
+
+        Returns
+        -------
+        Evaluator
+            Function of positions in nm, which returns energies in kJ/mol and gradients in kJ/mol/nm.
+        """
         return _EVALUATORS[type(term)](term, dtype, device)

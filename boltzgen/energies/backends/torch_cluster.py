@@ -14,12 +14,40 @@ _BLOCK = {"cpu": 2**19, "accelerator": 2**24}
 
 
 def block_width(device: torch.device, rows: int) -> int:
-    """How many conformations to evaluate at once where an intermediate has ``rows`` numbers for each."""
+    """How many conformations to evaluate at once.
+
+    Parameters
+    ----------
+    device
+        Device of the positions.
+    rows
+        Numbers of an intermediate tensor for each conformation.
+
+    Returns
+    -------
+    int
+        At least one.
+    """
     return max(1, _BLOCK["cpu" if device.type == "cpu" else "accelerator"] // max(1, rows))
 
 
 def full(value: Tensor | float, shape: tuple[int, int], like: Tensor) -> Tensor:
-    """``value`` expanded to ``shape``."""
+    """Expand a value to a shape.
+
+    Parameters
+    ----------
+    value
+        A tensor that can be expanded, or a number.
+    shape
+        Shape of the result.
+    like
+        A tensor of the precision and device that a number gets.
+
+    Returns
+    -------
+    Tensor
+        An expanded view, which must not be written to.
+    """
     if not isinstance(value, Tensor):
         value = torch.full((), value, dtype=like.dtype, device=like.device)
     return value.expand(shape)

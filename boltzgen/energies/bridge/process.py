@@ -60,7 +60,13 @@ class WorkerProcess:
         self.ask(xml.encode())
 
     def ask(self, message: bytes) -> None:
-        """Queues a message."""
+        """Queue a message; ``move`` sends it.
+
+        Parameters
+        ----------
+        message
+            A question without its length.
+        """
         self._outgoing += _LENGTH.pack(len(message)) + message
 
     @property
@@ -69,7 +75,18 @@ class WorkerProcess:
         return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outgoing else 0)
 
     def move(self) -> bytes | None:
-        """Moves bytes both ways without waiting; the answer once it is whole, else None."""
+        """Move bytes both ways without waiting.
+
+        Returns
+        -------
+        bytes or None
+            The answer once it is whole, else None.
+
+        Raises
+        ------
+        EvaluationError
+            Where the process has died, or answers that it could not compute an energy.
+        """
         try:
             if self._outgoing:
                 del self._outgoing[: self.socket.send(self._outgoing[:_PIECE])]

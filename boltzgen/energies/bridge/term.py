@@ -30,9 +30,18 @@ class BridgeTerm:
     """Energy of an ``openmm.System`` (as XML) by OpenMM's own platforms, or of a calculator (as its recipe).
 
     In float64 the Reference platform is used; in float32 the first worker measures once which platform is
-    faster. workers: number of processes (default: as many as the process has cores); timeout: seconds for one
-    chunk of configurations, the start of its process included. Threads take turns; a forked process starts
-    workers of its own.
+    faster. Threads take turns; a forked process starts workers of its own.
+
+    Parameters
+    ----------
+    name
+        Name of the term.
+    xml
+        The serialized system, or the recipe of a calculator as JSON.
+    workers
+        Number of processes; as many as this process has cores unless given.
+    timeout
+        Seconds for one chunk of configurations, the start of its process included.
     """
 
     kind: ClassVar[str] = "bridge"
@@ -50,10 +59,23 @@ class BridgeTerm:
         return {"name": self.name, "xml": self.xml}
 
     def energy_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Energy [batch] in kJ/mol and gradient [3, atoms, batch] of positions [3, atoms, batch] in nm.
+        """Evaluate the term by the worker processes.
 
-        Non-finite positions or energies give +inf and a zero gradient.
-        Raises EvaluationError where a worker dies, fails or does not answer in time.
+        Parameters
+        ----------
+        x
+            Positions in nm, [3, atoms, batch].
+
+        Returns
+        -------
+        energy, gradient
+            In kJ/mol, [batch], and in kJ/mol/nm, [3, atoms, batch]; +inf and zero where positions or energy
+            are not finite.
+
+        Raises
+        ------
+        EvaluationError
+            Where a worker dies, fails or does not answer in time.
         """
         frames = x.detach().permute(2, 1, 0).to(device="cpu", dtype=torch.float64).contiguous().numpy()
         energy, gradient = np.full(len(frames), np.inf), np.zeros_like(frames)

@@ -34,14 +34,40 @@ class OpenMMWorker:
 
     @property
     def n_atoms(self) -> int:
+        """Number of particles of the system."""
         return self.system.getNumParticles()
 
     def evaluate_all(self, platform: str, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Energies [n] and gradients [n, atoms, 3]."""
+        """Evaluate several frames.
+
+        Parameters
+        ----------
+        platform
+            OpenMM's name of the platform.
+        frames
+            Positions in nm, [n, atoms, 3].
+
+        Returns
+        -------
+        energies, gradients
+            In kJ/mol, [n], and in kJ/mol/nm, [n, atoms, 3].
+        """
         results = [self.evaluate(platform, frame) for frame in frames]
         return np.array([energy for energy, _ in results]), np.array([gradient for _, gradient in results])
 
     def context(self, platform: str) -> openmm.Context:
+        """The context of a platform, which is made when it is first asked for.
+
+        Parameters
+        ----------
+        platform
+            OpenMM's name of the platform. CPU runs on one thread.
+
+        Returns
+        -------
+        openmm.Context
+            The same one for every call.
+        """
         if platform not in self._contexts:
             properties = {"Threads": "1"} if platform == "CPU" else {}
             self._contexts[platform] = openmm.Context(
@@ -53,7 +79,20 @@ class OpenMMWorker:
         return self._contexts[platform]
 
     def evaluate(self, platform: str, frame: np.ndarray) -> tuple[float, np.ndarray]:
-        """Energy in kJ/mol and gradient in kJ/mol/nm; +inf and zero where either is not finite."""
+        """Evaluate one frame.
+
+        Parameters
+        ----------
+        platform
+            OpenMM's name of the platform.
+        frame
+            Positions in nm, [atoms, 3].
+
+        Returns
+        -------
+        energy, gradient
+            In kJ/mol, and in kJ/mol/nm, [atoms, 3]; +inf and zero where anything is not finite.
+        """
         if np.isfinite(frame).all():
             context = self.context(platform)
             context.setPositions(frame)
@@ -65,7 +104,23 @@ class OpenMMWorker:
         return np.inf, np.zeros_like(frame)
 
     def faster(self, frame: np.ndarray) -> str:
-        """The platform that takes less time; Reference has every force, CPU need not."""
+        """Measure which platform takes less time; Reference has every force, CPU need not.
+
+        Parameters
+        ----------
+        frame
+            Positions in nm, [atoms, 3], at which both are timed.
+
+        Returns
+        -------
+        str
+            ``"Reference"`` or ``"CPU"``.
+
+        Raises
+        ------
+        openmm.OpenMMException
+            Where the Reference platform cannot evaluate the system.
+        """
         timed = []
         for platform in ("Reference", "CPU"):
             try:
@@ -82,7 +137,13 @@ class OpenMMWorker:
 
 
 class CalculatorWorker:
-    """A calculator, which has one way to evaluate."""
+    """A calculator, which has one way to evaluate.
+
+    Parameters
+    ----------
+    recipe
+        What ``calculators.calculator.described`` returned of the calculator.
+    """
 
     def __init__(self, recipe: dict[str, Any]) -> None:
         from boltzgen.calculators.calculator import from_recipe
@@ -91,16 +152,57 @@ class CalculatorWorker:
 
     @property
     def n_atoms(self) -> int:
+        """Number of atoms of the calculator's molecule."""
         return self.calculator.n_atoms
 
     def evaluate_all(self, platform: str, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Evaluate several frames.
+
+        Parameters
+        ----------
+        platform
+            Not used.
+        frames
+            Positions in nm, [n, atoms, 3].
+
+        Returns
+        -------
+        energies, gradients
+            In kJ/mol, [n], and in kJ/mol/nm, [n, atoms, 3].
+        """
         return self.calculator.energies_and_gradients(frames)
 
     def faster(self, frame: np.ndarray) -> str:
+        """Name the platform to ask for; a calculator has none to choose from.
+
+        Parameters
+        ----------
+        frame
+            Not used.
+
+        Returns
+        -------
+        str
+            ``"Reference"``.
+        """
         return "Reference"
 
 
 def answer(worker: OpenMMWorker | CalculatorWorker, question: bytes) -> bytes:
+    """Answer one question of the parent, as the module describes.
+
+    Parameters
+    ----------
+    worker
+        What evaluates.
+    question
+        A platform's name in sixteen bytes, or ``"?"``, and float64 positions in nm, [n, atoms, 3].
+
+    Returns
+    -------
+    bytes
+        The answer without its length. An error of the evaluation is an answer as well, which starts with "!".
+    """
     platform = question[:_NAME].decode().strip()
     try:
         frames = np.frombuffer(question, dtype=np.float64, offset=_NAME).reshape(-1, worker.n_atoms, 3)
@@ -113,6 +215,7 @@ def answer(worker: OpenMMWorker | CalculatorWorker, question: bytes) -> bytes:
 
 
 def main() -> None:
+    """Serve the parent through the socket whose file descriptor is the first argument, until it is closed."""
     stream = socket.socket(fileno=int(sys.argv[1])).makefile("rwb")
 
     def receive() -> bytes | None:

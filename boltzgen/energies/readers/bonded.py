@@ -16,7 +16,18 @@ Globals = Mapping[str, float]
 
 
 def number(value: object) -> float:
-    """A float in OpenMM's unit system (nm, kJ/mol, radian, e)."""
+    """Convert a quantity of OpenMM to a float in OpenMM's unit system (nm, kJ/mol, radian, e).
+
+    Parameters
+    ----------
+    value
+        A quantity with a unit, or a number that is already in these units.
+
+    Returns
+    -------
+    float
+        The number without its unit.
+    """
     return float(value.value_in_unit_system(unit.md_unit_system)) if unit.is_quantity(value) else float(value)  # type: ignore[attr-defined, arg-type]
 
 
@@ -29,7 +40,35 @@ def cluster_term(
     constants: Globals | None = None,
     tables: Mapping[str, Table] | None = None,
 ) -> list[ClusterTerm]:
-    """The force as one term; none where it acts on nothing. rows: (atoms, parameters) of each cluster."""
+    """Describe a force as one term, or as none where it acts on nothing.
+
+    Parameters
+    ----------
+    force
+        The OpenMM force, which gives the term its name.
+    expression
+        Energy of one cluster in kJ/mol, in the language of OpenMM's CustomCompoundBondForce over p1, p2, ….
+    names
+        Names of the parameters in the expression.
+    rows
+        Atoms and parameters of each cluster, in OpenMM's units.
+    particles
+        Number of atoms of a cluster.
+    constants
+        Global parameters by name.
+    tables
+        Tabulated functions by name.
+
+    Returns
+    -------
+    list of ClusterTerm
+        The term; empty without clusters.
+
+    Raises
+    ------
+    InputError
+        Where a parameter is not finite.
+    """
     rows = list(rows)
     if not rows:
         return []
@@ -53,6 +92,25 @@ def cluster_term(
 
 
 def harmonic_bond(force: openmm.HarmonicBondForce, _: Globals) -> list[ClusterTerm]:
+    """Read a HarmonicBondForce: ½k(r − r₀)² of the distance r of two atoms.
+
+    Parameters
+    ----------
+    force
+        The OpenMM force.
+    _
+        Not used: the force has no global parameters.
+
+    Returns
+    -------
+    list of ClusterTerm
+        One term; none where the force acts on nothing.
+
+    Raises
+    ------
+    InputError
+        Where a parameter is not finite.
+    """
     rows = [force.getBondParameters(i) for i in range(force.getNumBonds())]
     return cluster_term(
         force,
@@ -64,6 +122,25 @@ def harmonic_bond(force: openmm.HarmonicBondForce, _: Globals) -> list[ClusterTe
 
 
 def harmonic_angle(force: openmm.HarmonicAngleForce, _: Globals) -> list[ClusterTerm]:
+    """Read a HarmonicAngleForce: ½k(θ − θ₀)² of the angle θ of three atoms.
+
+    Parameters
+    ----------
+    force
+        The OpenMM force.
+    _
+        Not used: the force has no global parameters.
+
+    Returns
+    -------
+    list of ClusterTerm
+        One term; none where the force acts on nothing.
+
+    Raises
+    ------
+    InputError
+        Where a parameter is not finite.
+    """
     rows = [force.getAngleParameters(i) for i in range(force.getNumAngles())]
     return cluster_term(
         force, "0.5*k*(angle(p1,p2,p3)-rest)^2", ["rest", "k"], [(r[:3], r[3:]) for r in rows], particles=3
@@ -71,6 +148,25 @@ def harmonic_angle(force: openmm.HarmonicAngleForce, _: Globals) -> list[Cluster
 
 
 def periodic_torsion(force: openmm.PeriodicTorsionForce, _: Globals) -> list[ClusterTerm]:
+    """Read a PeriodicTorsionForce: k(1 + cos(nφ − φ₀)) of the dihedral angle φ of four atoms.
+
+    Parameters
+    ----------
+    force
+        The OpenMM force.
+    _
+        Not used: the force has no global parameters.
+
+    Returns
+    -------
+    list of ClusterTerm
+        One term of the torsions with k ≠ 0; none where there are none.
+
+    Raises
+    ------
+    InputError
+        Where a parameter is not finite.
+    """
     rows = [force.getTorsionParameters(i) for i in range(force.getNumTorsions())]
     return cluster_term(
         force,
@@ -82,7 +178,27 @@ def periodic_torsion(force: openmm.PeriodicTorsionForce, _: Globals) -> list[Clu
 
 
 def ryckaert_bellemans(force: openmm.RBTorsionForce, _: Globals) -> list[ClusterTerm]:
-    """Σ Cₙ cosⁿψ with ψ = φ − π."""
+    """Read an RBTorsionForce: Σ Cₙ cosⁿψ with ψ = φ − π, n = 0 … 5.
+
+    The form is that of Ryckaert and Bellemans, Chem. Phys. Lett. 30 (1975) 123.
+
+    Parameters
+    ----------
+    force
+        The OpenMM force.
+    _
+        Not used: the force has no global parameters.
+
+    Returns
+    -------
+    list of ClusterTerm
+        One term; none where the force acts on nothing.
+
+    Raises
+    ------
+    InputError
+        Where a parameter is not finite.
+    """
     rows = [force.getTorsionParameters(i) for i in range(force.getNumTorsions())]
     return cluster_term(
         force,

@@ -14,7 +14,25 @@ from boltzgen.errors import InputError
 
 
 def constants_of(force: openmm.Force, given: Globals) -> dict[str, float]:
-    """Global parameters of a custom force: the values given, else the force's defaults."""
+    """Look up the global parameters of a custom force: the values given, else the force's defaults.
+
+    Parameters
+    ----------
+    force
+        A force that has global parameters.
+    given
+        Values by name, in OpenMM's units; names that the force does not have are ignored.
+
+    Returns
+    -------
+    dict
+        The value of each global parameter of the force by its name.
+
+    Raises
+    ------
+    InputError
+        Where a value is not finite.
+    """
     found = {}
     for i in range(force.getNumGlobalParameters()):
         name = force.getGlobalParameterName(i)
@@ -29,6 +47,25 @@ def _names(count: int, name: Callable[[int], str]) -> list[str]:
 
 
 def custom_bond(force: openmm.CustomBondForce, given: Globals) -> list[ClusterTerm]:
+    """Read a CustomBondForce: its own energy expression of the distance r of two atoms.
+
+    Parameters
+    ----------
+    force
+        The OpenMM force.
+    given
+        Values of global parameters by name, in OpenMM's units, instead of the force's defaults.
+
+    Returns
+    -------
+    list of ClusterTerm
+        One term; none where the force acts on nothing.
+
+    Raises
+    ------
+    InputError
+        Where a parameter is not finite.
+    """
     rows = [force.getBondParameters(i) for i in range(force.getNumBonds())]
     return cluster_term(
         force,
@@ -41,6 +78,25 @@ def custom_bond(force: openmm.CustomBondForce, given: Globals) -> list[ClusterTe
 
 
 def custom_angle(force: openmm.CustomAngleForce, given: Globals) -> list[ClusterTerm]:
+    """Read a CustomAngleForce: its own energy expression of the angle theta of three atoms.
+
+    Parameters
+    ----------
+    force
+        The OpenMM force.
+    given
+        Values of global parameters by name, in OpenMM's units, instead of the force's defaults.
+
+    Returns
+    -------
+    list of ClusterTerm
+        One term; none where the force acts on nothing.
+
+    Raises
+    ------
+    InputError
+        Where a parameter is not finite.
+    """
     rows = [force.getAngleParameters(i) for i in range(force.getNumAngles())]
     return cluster_term(
         force,
@@ -53,6 +109,25 @@ def custom_angle(force: openmm.CustomAngleForce, given: Globals) -> list[Cluster
 
 
 def custom_torsion(force: openmm.CustomTorsionForce, given: Globals) -> list[ClusterTerm]:
+    """Read a CustomTorsionForce: its own energy expression of the dihedral angle theta of four atoms.
+
+    Parameters
+    ----------
+    force
+        The OpenMM force.
+    given
+        Values of global parameters by name, in OpenMM's units, instead of the force's defaults.
+
+    Returns
+    -------
+    list of ClusterTerm
+        One term; none where the force acts on nothing.
+
+    Raises
+    ------
+    InputError
+        Where a parameter is not finite.
+    """
     rows = [force.getTorsionParameters(i) for i in range(force.getNumTorsions())]
     return cluster_term(
         force,
@@ -65,6 +140,25 @@ def custom_torsion(force: openmm.CustomTorsionForce, given: Globals) -> list[Clu
 
 
 def custom_compound_bond(force: openmm.CustomCompoundBondForce, given: Globals) -> list[ClusterTerm]:
+    """Read a CustomCompoundBondForce: its own energy expression of the particles of a group.
+
+    Parameters
+    ----------
+    force
+        The OpenMM force.
+    given
+        Values of global parameters by name, in OpenMM's units, instead of the force's defaults.
+
+    Returns
+    -------
+    list of ClusterTerm
+        One term; none where the force acts on nothing.
+
+    Raises
+    ------
+    InputError
+        Where a parameter is not finite, or a tabulated function is not of a known kind.
+    """
     rows = [tuple(force.getBondParameters(i)) for i in range(force.getNumBonds())]
     return cluster_term(
         force,
@@ -78,6 +172,25 @@ def custom_compound_bond(force: openmm.CustomCompoundBondForce, given: Globals) 
 
 
 def custom_external(force: openmm.CustomExternalForce, given: Globals) -> list[ClusterTerm]:
+    """Read a CustomExternalForce: its own energy expression of the position x, y, z of an atom.
+
+    Parameters
+    ----------
+    force
+        The OpenMM force.
+    given
+        Values of global parameters by name, in OpenMM's units, instead of the force's defaults.
+
+    Returns
+    -------
+    list of ClusterTerm
+        One term; none where the force acts on nothing.
+
+    Raises
+    ------
+    InputError
+        Where a parameter is not finite.
+    """
     rows = [force.getParticleParameters(i) for i in range(force.getNumParticles())]
     return cluster_term(
         force,

@@ -29,7 +29,29 @@ _SWITCH = (
 
 
 def nonbonded(force: openmm.NonbondedForce, given: Globals) -> list[ClusterTerm]:
-    """Coulomb and Lennard-Jones, in full or cut off with a reaction field; exceptions are never cut off."""
+    """Read a NonbondedForce: Coulomb and Lennard-Jones energies of all pairs of atoms.
+
+    Parameters of a pair follow the Lorentz–Berthelot rules. The pairs are taken in full, or cut off with a
+    reaction field (Tironi et al., J. Chem. Phys. 102 (1995) 5451); exceptions have their own parameters and
+    are never cut off.
+
+    Parameters
+    ----------
+    force
+        The OpenMM force.
+    given
+        Values of global parameters by name, in OpenMM's units, instead of the force's defaults.
+
+    Returns
+    -------
+    list of ClusterTerm
+        A term of the pairs and one of the exceptions, each where there are any.
+
+    Raises
+    ------
+    InputError
+        For a periodic box, a negative sigma or epsilon, or a parameter that is not finite.
+    """
     particles, exceptions = _with_offsets(force, given)
     excepted = {(min(i, j), max(i, j)) for i, j, *_ in exceptions}
     rows = []
@@ -107,7 +129,27 @@ def _require_lengths(force: openmm.NonbondedForce, where: str, sigma: float, eps
 
 
 def custom_nonbonded(force: openmm.CustomNonbondedForce, given: Globals) -> list[ClusterTerm]:
-    """The force's own expression over its pairs; per-particle parameters carry the suffixes 1 and 2."""
+    """Read a CustomNonbondedForce: its own energy expression over its interacting pairs.
+
+    Parameters of the particles carry the suffixes 1 and 2 in the expression, as do values computed from them.
+
+    Parameters
+    ----------
+    force
+        The OpenMM force.
+    given
+        Values of global parameters by name, in OpenMM's units, instead of the force's defaults.
+
+    Returns
+    -------
+    list of ClusterTerm
+        One term; none where no pair interacts.
+
+    Raises
+    ------
+    InputError
+        For a periodic box, a parameter that is not finite, or an expression that is not understood.
+    """
     constants, tables = constants_of(force, given), read_tables(force)
     names, values = _particle_columns(force, constants, tables)
     method, text = force.getNonbondedMethod(), force.getEnergyFunction()

@@ -34,7 +34,27 @@ _KINDS = {
 
 
 def gbsa_obc(force: openmm.GBSAOBCForce, _: Globals) -> list[BornTerm]:
-    """GBSA with Onufriev–Bashford–Case radii (OBC2)."""
+    """Read a GBSAOBCForce: generalized Born energy with the radii OBC2, and a surface area energy.
+
+    The radii are model II of Onufriev, Bashford and Case, Proteins 55 (2004) 383.
+
+    Parameters
+    ----------
+    force
+        The OpenMM force.
+    _
+        Not used: the force has no global parameters.
+
+    Returns
+    -------
+    list of BornTerm
+        One term.
+
+    Raises
+    ------
+    InputError
+        For a periodic box, or a parameter that is not finite.
+    """
     rows = _particles(force)
     cutoff = _cutoff(force)
     factor = COULOMB_CONSTANT * (1 / force.getSoluteDielectric() - 1 / force.getSolventDielectric())
@@ -59,7 +79,25 @@ def gbsa_obc(force: openmm.GBSAOBCForce, _: Globals) -> list[BornTerm]:
 
 
 def custom_gb(force: openmm.CustomGBForce, given: Globals) -> list[BornTerm]:
-    """A CustomGBForce in its own expressions: HCT, OBC1, GBn, GBn2 and whatever else is written in them."""
+    """Read a CustomGBForce in its own expressions: HCT, OBC1, GBn, GBn2 and whatever is written in them.
+
+    Parameters
+    ----------
+    force
+        The OpenMM force.
+    given
+        Values of global parameters by name, in OpenMM's units, instead of the force's defaults.
+
+    Returns
+    -------
+    list of BornTerm
+        One term.
+
+    Raises
+    ------
+    InputError
+        For a periodic box, a parameter that is not finite, or an unknown kind of tabulated function.
+    """
     n = force.getNumPerParticleParameters()
     rows = _particles(force)
     values = [force.getComputedValueParameters(i) for i in range(force.getNumComputedValues())]

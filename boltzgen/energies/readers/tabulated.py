@@ -16,7 +16,23 @@ from boltzgen.errors import InputError
 
 
 def spline_table(values: np.ndarray, limits: Sequence[tuple[float, float]], periodic: bool) -> Table:
-    """Tensor-product cubic spline through values [n of each axis …] on uniform grids between the limits."""
+    """Interpolate values on a uniform grid by a tensor product of cubic splines.
+
+    Parameters
+    ----------
+    values
+        Values at the grid's points, [points of each axis …], both limits included.
+    limits
+        First and last point of each axis.
+    periodic
+        Whether the splines are periodic; otherwise they are natural ones. The last value along each axis of a
+        periodic table repeats the first.
+
+    Returns
+    -------
+    Table
+        The coefficients of the cubic polynomial in each cell.
+    """
     from scipy.interpolate import CubicSpline  # slow to import, and few systems have tables
 
     spacing = [(high - low) / (n - 1) for n, (low, high) in zip(values.shape, limits, strict=True)]
@@ -40,7 +56,25 @@ def spline_table(values: np.ndarray, limits: Sequence[tuple[float, float]], peri
 
 
 def read_table(name: str, function: openmm.TabulatedFunction) -> Table:
-    """One tabulated function. Raises InputError for a kind that is not known."""
+    """Read one tabulated function of OpenMM.
+
+    Parameters
+    ----------
+    name
+        Its name, for the message of an error.
+    function
+        A continuous or discrete function of one to three arguments.
+
+    Returns
+    -------
+    Table
+        A cubic spline where the function is continuous, else a value at each integer.
+
+    Raises
+    ------
+    InputError
+        For a kind of function that is not known.
+    """
     periodic = bool(function.getPeriodic())
     if isinstance(function, openmm.Continuous1DFunction):
         values, low, high = function.getFunctionParameters()
@@ -60,7 +94,23 @@ def read_table(name: str, function: openmm.TabulatedFunction) -> Table:
 
 
 def read_tables(force: openmm.Force) -> dict[str, Table]:
-    """A custom force's tabulated functions by name."""
+    """Read the tabulated functions of a custom force.
+
+    Parameters
+    ----------
+    force
+        A force that has tabulated functions.
+
+    Returns
+    -------
+    dict
+        The tables by name.
+
+    Raises
+    ------
+    InputError
+        For a kind of function that is not known.
+    """
     return {
         force.getTabulatedFunctionName(i): read_table(
             force.getTabulatedFunctionName(i), force.getTabulatedFunction(i)
@@ -70,7 +120,20 @@ def read_tables(force: openmm.Force) -> dict[str, Table]:
 
 
 def cmap_torsion(force: openmm.CMAPTorsionForce, _: Globals) -> list[ClusterTerm]:
-    """One term for each map: a periodic spline of two dihedrals in [0, 2π)."""
+    """Read a CMAPTorsionForce: for each map a periodic spline of two dihedrals in [0, 2π).
+
+    Parameters
+    ----------
+    force
+        The OpenMM force.
+    _
+        Not used: the force has no global parameters.
+
+    Returns
+    -------
+    list of ClusterTerm
+        One term for each map that is used.
+    """
     terms: list[ClusterTerm] = []
     torsions = [force.getTorsionParameters(i) for i in range(force.getNumTorsions())]
     for index in range(force.getNumMaps()):

@@ -28,8 +28,31 @@ from boltzgen.errors import InputError
 class BornTerm:
     """A CustomGBForce-like term over all atoms.
 
-    parameters: float64 [atoms, parameter_names]; values: (name, expression, kind) in order of definition;
-    energies: (expression, kind); exclusions: pairs left out of terms of kind PAIR; cutoff: nm or None.
+    Parameters
+    ----------
+    name
+        Name of the term.
+    parameter_names
+        Names of the parameters in the expressions.
+    parameters
+        float64 [atoms, parameter_names], in OpenMM's units.
+    values
+        Computed values (name, expression, kind) in order of definition.
+    energies
+        Energy terms (expression, kind) in kJ/mol.
+    exclusions
+        Pairs of atoms left out of terms of kind PAIR.
+    cutoff
+        Distance in nm beyond which pairs do not interact, or None.
+    constants
+        Global parameters by name.
+    tables
+        Tabulated functions by name.
+
+    Raises
+    ------
+    InputError
+        Where there is not one parameter of each name for each atom.
     """
 
     name: str
@@ -52,7 +75,18 @@ class BornTerm:
             )
 
     def check_atoms(self, n_atoms: int) -> None:
-        """InputError unless there are parameters for ``n_atoms`` atoms."""
+        """Check that there are parameters for each atom of a molecule.
+
+        Parameters
+        ----------
+        n_atoms
+            Number of atoms of the molecule.
+
+        Raises
+        ------
+        InputError
+            Where there are parameters for another number of atoms.
+        """
         if len(self.parameters) != n_atoms:
             raise InputError(
                 f"{self.name} has parameters of {len(self.parameters)} atoms for a molecule of {n_atoms}; "
@@ -72,6 +106,7 @@ class BornTerm:
 
     @cached_property
     def graphs(self) -> BornGraphs:
+        """The stages of the term as graphs; InputError for an expression that is not understood."""
         sizes = {name: table.dimension for name, table in self.tables.items()}
         return BornLanguage(
             self.parameter_names, self.values, self.energies, self.cutoff, self.constants, sizes

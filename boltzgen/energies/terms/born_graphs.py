@@ -28,6 +28,7 @@ class BornGraphs:
 
     @property
     def n_values(self) -> int:
+        """Number of values of each atom: sums and derived ones."""
         return len(self.sums) + len(self.derived)
 
 

@@ -20,9 +20,27 @@ from boltzgen.errors import InputError
 class ClusterTerm:
     """Σ over clusters of f(positions of the cluster's atoms, its parameters), in kJ/mol.
 
-    expression: OpenMM's CustomCompoundBondForce language over particles p1 … pm;
-    atoms: int64 [clusters, m]; parameters: float64 [clusters, parameter_names];
-    constants: global parameters by name; tables: tabulated functions by name.
+    Parameters
+    ----------
+    name
+        Name of the term.
+    expression
+        f in OpenMM's CustomCompoundBondForce language over particles p1 … pm.
+    atoms
+        int64 [clusters, m].
+    parameter_names
+        Names of the parameters in the expression.
+    parameters
+        float64 [clusters, parameter_names], in OpenMM's units.
+    constants
+        Global parameters by name.
+    tables
+        Tabulated functions by name.
+
+    Raises
+    ------
+    InputError
+        Where ``atoms`` or ``parameters`` are of another shape.
     """
 
     kind: ClassVar[str] = "cluster"
@@ -54,6 +72,7 @@ class ClusterTerm:
 
     @property
     def particles(self) -> int:
+        """Number of atoms m of a cluster."""
         return self.atoms.shape[1]
 
     @property
@@ -80,7 +99,18 @@ class ClusterTerm:
         return [energy, *gradient(energy, list(coordinate_names(self.particles)))]
 
     def check_atoms(self, n_atoms: int) -> None:
-        """InputError for an index that is not one of ``n_atoms``."""
+        """Check that every index is one of an atom.
+
+        Parameters
+        ----------
+        n_atoms
+            Number of atoms of the molecule.
+
+        Raises
+        ------
+        InputError
+            For an index that is not one of ``n_atoms``.
+        """
         outside = self.atoms[(self.atoms < 0) | (self.atoms >= n_atoms)]
         if len(outside):
             raise InputError(

@@ -51,7 +51,18 @@ class GraphTerm(Term, Protocol):
         """Indices and parameters, on the CPU in the precision of the force field's files."""
 
     def check_atoms(self, n_atoms: int) -> None:
-        """Raise InputError unless the term is one of a molecule of ``n_atoms``: kernels trust its indices."""
+        """Check that the term is one of this molecule: kernels trust its indices.
+
+        Parameters
+        ----------
+        n_atoms
+            Number of atoms of the molecule.
+
+        Raises
+        ------
+        InputError
+            Where the term's indices or parameters are not those of ``n_atoms`` atoms.
+        """
 
 
 @runtime_checkable
@@ -59,4 +70,15 @@ class EvaluatedTerm(Term, Protocol):
     """A term that no backend can print: it computes its energy by itself."""
 
     def energy_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Energy [batch] in kJ/mol and gradient [3, atoms, batch] of positions [3, atoms, batch] in nm."""
+        """Evaluate the term.
+
+        Parameters
+        ----------
+        x
+            Positions in nm, [3, atoms, batch].
+
+        Returns
+        -------
+        energy, gradient
+            In kJ/mol, [batch], and in kJ/mol/nm, [3, atoms, batch].
+        """
