@@ -1,7 +1,6 @@
 """Boltzmann averages from a model's samples and frames of the target together.
 
-Both are samples of the mixture of the model and the target, so that each has the weight p/(n q + m p), n
-samples and m frames, which never exceeds 1/m: MBAR's weight for two states (Shirts and Chodera 2008).
+Both are samples of the mixture of the model and the target, and have the weights of ``combined.py``.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from boltzgen.thermodynamics.blocks import Bootstrapped, bootstrapped, drawn_blocks, in_batches
+from boltzgen.thermodynamics.combined import log_mixture_weights
 from boltzgen.thermodynamics.estimators import LADDERS, SAMPLES, WeightedData
 
 
@@ -48,17 +48,10 @@ def average(
         return bootstrapped(weighted, (samples, data.samples), [(rows, rows) for rows in own])
 
     def mixed(x: np.ndarray, log_x: np.ndarray, y: np.ndarray, log_y: np.ndarray) -> float:
-        first = mixture_weights(log_x, len(x), len(y), f)
-        second = mixture_weights(log_y, len(x), len(y), f)
+        first = np.exp(log_mixture_weights(log_x, len(x), len(y), f))
+        second = np.exp(log_mixture_weights(log_y, len(x), len(y), f))
         return float((first @ x + second @ y) / (first.sum() + second.sum()))
 
     ladders = drawn_blocks(len(data.frames), (seed, LADDERS))
     draws = [(a, a, b, b) for a, b in zip(own, ladders, strict=True)]
     return bootstrapped(mixed, (samples, data.samples, of_frames, data.frames), draws)
-
-
-def mixture_weights(
-    log_weights: Float[np.ndarray, " some"], n: int, m: int, f: float
-) -> Float[np.ndarray, " some"]:
-    """p/(n q + m p) of configurations with ``log_weights`` = ln w, where q/p = exp(−f − ln w)."""
-    return 1.0 / (n * np.exp(np.clip(-f - log_weights, None, 600.0)) + m)

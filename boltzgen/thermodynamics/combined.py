@@ -71,7 +71,14 @@ def combined(samples: Float[np.ndarray, " samples"], frames: Blocks, seed: int =
     overlap = bennett_overlap(*works, f.value)
 
     def log_weights(log_w: np.ndarray) -> np.ndarray:
-        mixture = np.logaddexp(math.log(samples.size) - log_w, math.log(frames.size) + f.value)
-        return math.log(samples.size + frames.size) - mixture
+        mixed = log_mixture_weights(log_w, samples.size, frames.size, f.value)
+        return math.log(samples.size + frames.size) - f.value + mixed
 
     return Combined(log_weights(samples), log_weights(frames), f, overlap)
+
+
+def log_mixture_weights(
+    log_weights: Float[np.ndarray, "*some"], n: int, m: int, f: float
+) -> Float[np.ndarray, "*some"]:
+    """ln of p/(n q + m p), n samples and m frames, where ``log_weights`` = ln w and q/p = exp(−f − ln w)."""
+    return -np.logaddexp(math.log(n) - f - log_weights, math.log(m))
