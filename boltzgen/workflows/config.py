@@ -37,6 +37,7 @@ SHORT_NAMES = {
 
 SAMPLE_BYTES, ATOM_BYTES = 200, 48  # of a sample while it is drawn, weighed and written: measured
 MEMORY_SHARE = 0.6  # of the machine's, for samples
+WRITING_SECONDS = 2.0  # at most, after the samples: verdict and files
 
 
 class SampleConfig(BaseModel):

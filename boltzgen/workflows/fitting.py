@@ -21,7 +21,7 @@ from boltzgen.training.families import family
 from boltzgen.training.held_out import held_out_measure
 from boltzgen.training.result import Progress, TrainingResult
 from boltzgen.training.trainer import train
-from boltzgen.workflows.config import SampleConfig, whole_budget
+from boltzgen.workflows.config import WRITING_SECONDS, SampleConfig, whole_budget
 from boltzgen.workflows.given_reference import reference_positions
 from boltzgen.workflows.hot_frames import HOT, hot_frames
 from boltzgen.workflows.refinement import pay_off, reserve
@@ -119,4 +119,4 @@ def _walkers(config: SampleConfig, problem: Problem, generator: torch.Generator)
 
 def _sampling_reserve(config: SampleConfig, budget: float) -> float:
     """Seconds kept back for sampling and writing, at 25 k samples a second."""
-    return min(2.0 + config.n_samples / 25_000, 0.3 * budget)
+    return min(WRITING_SECONDS + config.n_samples / 25_000, 0.3 * budget)

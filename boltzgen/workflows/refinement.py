@@ -16,6 +16,7 @@ from boltzgen.refinement.refine import refine
 from boltzgen.training.clock import Reserve
 from boltzgen.training.payoff import PayOff
 from boltzgen.workflows.config import (
+    WRITING_SECONDS,
     SampleConfig,
     wanted_effective_samples,
     wanted_share,
@@ -30,7 +31,6 @@ HALF_TIME_SHARE = (
 )
 PROPOSALS = 20.0  # a sample, that the reserve pays for
 ATOMS_PER_SECOND = 500_000.0  # a flow's samples a second, times their atoms, on two cores
-WRITING = 2.0  # seconds after the samples: verdict and files
 LEAST_SECONDS = 0.5
 
 
@@ -76,7 +76,7 @@ def _replica_exchange_rate(config: SampleConfig, problem: Problem, watch: Stopwa
 def seconds_left(config: SampleConfig, problem: Problem, watch: Stopwatch) -> float:
     """What the budget leaves, now, for all that comes before the verdict and the files."""
     budget = whole_budget(config, problem.target.n_atoms)
-    return budget - watch.elapsed - min(WRITING, MOST_RESERVE * budget)
+    return budget - watch.elapsed - min(WRITING_SECONDS, MOST_RESERVE * budget)
 
 
 def reserve(config: SampleConfig, model: Model) -> Reserve | None:

@@ -21,6 +21,7 @@ from boltzgen.systems.given import given_input
 from boltzgen.threads import paying_threads
 from boltzgen.training.families import family, untrained_model
 from boltzgen.workflows.config import (
+    WRITING_SECONDS,
     SampleConfig,
     ends_by_time,
     require_room,
@@ -40,7 +41,7 @@ from boltzgen.workflows.sample_facts import SampledRun, sample_facts
 from boltzgen.workflows.sampling import draw
 
 PERCEPTION_SHARE = 0.02  # of the budget
-WRITING_SHARE = 0.05  # of the budget, at most two seconds: for diagnostics and files
+WRITING_SHARE = 0.05  # of the budget, at most, for diagnostics and files
 
 
 def sample(
@@ -265,7 +266,7 @@ def _sampling_seconds(config: SampleConfig, watch: Stopwatch) -> float | None:
     """Seconds that are left for drawing samples in a budget that was asked for, None where none was."""
     if config.budget_seconds is None or not ends_by_time(config):
         return None
-    writing = min(2.0, WRITING_SHARE * config.budget_seconds)
+    writing = min(WRITING_SECONDS, WRITING_SHARE * config.budget_seconds)
     diagnosing = watch.seconds.get(FRAMES_STAGE, 0.0)  # costly energies of as many frames once more
     return config.budget_seconds - watch.elapsed - writing - diagnosing
 
