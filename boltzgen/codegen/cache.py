@@ -47,17 +47,60 @@ def cache_folder() -> Path:
 
 
 def library_path(folder: Path, source_hash: str, content: bytes, suffix: str = ".so") -> Path:
-    """Where a library with this content is kept."""
+    """Where a library with this content is kept.
+
+    Parameters
+    ----------
+    folder
+        Folder of the compiled libraries.
+    source_hash
+        Hash of the source and of what else decides what the compiler makes.
+    content
+        The library.
+    suffix
+        End of the file's name.
+
+    Returns
+    -------
+    Path
+        A path whose name contains a hash of the content, by which ``check_library`` finds damage.
+    """
     return folder / f"kernel-{source_hash}-{_content_hash(content)}{suffix}"
 
 
 def find_library(folder: Path, source_hash: str, suffix: str = ".so") -> Path | None:
-    """A library made of the source with this hash, or None."""
+    """Look for a library that was made of a source.
+
+    Parameters
+    ----------
+    folder
+        Folder of the compiled libraries.
+    source_hash
+        Hash of the source, as given to ``library_path``.
+    suffix
+        End of the file's name.
+
+    Returns
+    -------
+    Path or None
+        The library, not checked yet; None where there is none.
+    """
     return next(iter(sorted(folder.glob(f"kernel-{source_hash}-*{suffix}"))), None)
 
 
 def check_library(path: Path) -> None:
-    """Raise OSError unless the file is whole and only this user can have written it."""
+    """Check that a library is whole and that only this user can have written it.
+
+    Parameters
+    ----------
+    path
+        A path that ``library_path`` made.
+
+    Raises
+    ------
+    OSError
+        Where it is not, or where the file cannot be read.
+    """
     if (reason := _distrusted(path.lstat(), stat.S_ISREG)) is not None:
         raise OSError(f"{path} is refused: {reason}")
     if not path.stem.endswith(f"-{_content_hash(path.read_bytes())}"):

@@ -23,7 +23,18 @@ MATHEMATICS = [  # of one argument, under the names of C
 
 
 def prelude(dtype: torch.dtype) -> str:
-    """Types and functions that every kernel of this precision uses."""
+    """Types and functions that every kernel of this precision uses.
+
+    Parameters
+    ----------
+    dtype
+        float32 or float64.
+
+    Returns
+    -------
+    str
+        C++ source.
+    """
     scalar = SCALARS[dtype]
     largest = "__FLT_MAX__" if dtype == torch.float32 else "__DBL_MAX__"
     suffix = "f" if dtype == torch.float32 else ""

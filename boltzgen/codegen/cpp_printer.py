@@ -14,7 +14,17 @@ from boltzgen.codegen.tables import Table, pack
 class TableFunctions:
     """C++ functions for the tabulated functions that a kernel's graphs call.
 
-    ``pointer`` is what the kernel calls its packed tables.
+    Parameters
+    ----------
+    tables
+        Tabulated functions by name.
+    pointer
+        What the kernel calls its packed tables.
+
+    Attributes
+    ----------
+    sources
+        Source of each function that has been called, by its name.
     """
 
     def __init__(self, tables: Mapping[str, Table], pointer: str = "k->tables") -> None:
@@ -23,7 +33,20 @@ class TableFunctions:
         self.sources: dict[str, str] = {}
 
     def call(self, n: Node, arguments: Sequence[str]) -> str:
-        """C++ that evaluates a table node."""
+        """Print the evaluation of a table node, and keep the source of the function that it calls.
+
+        Parameters
+        ----------
+        n
+            A node with the operation ``"table"``.
+        arguments
+            C++ expressions of the table's arguments.
+
+        Returns
+        -------
+        str
+            A C++ expression.
+        """
         name, orders = n.value  # type: ignore[misc, str-unpack]
         function = f"table{self.offsets[name]}_{''.join(map(str, orders))}"
         if function not in self.sources:
@@ -33,7 +56,17 @@ class TableFunctions:
 
 @dataclass(frozen=True)
 class Statements:
-    """Straight-line C++: what is the same for every lane, what is not, and the names of the outputs."""
+    """Straight-line C++.
+
+    Attributes
+    ----------
+    uniform
+        Statements whose values are the same for every lane.
+    lanes
+        Statements whose values are not.
+    outputs
+        Names of the outputs.
+    """
 
     uniform: list[str]
     lanes: list[str]
@@ -43,9 +76,25 @@ class Statements:
 def statements(
     outputs: Sequence[Node], names: Mapping[str, str], tables: TableFunctions, prefix: str = "v"
 ) -> Statements:
-    """Assignments that compute the outputs from C++ names of the variables.
+    """Print assignments that compute outputs of a graph.
 
     What depends on parameters alone is computed once for all lanes.
+
+    Parameters
+    ----------
+    outputs
+        Nodes to compute.
+    names
+        C++ names of the graph's variables. Variables that begin with "parameter" do not vary between lanes.
+    tables
+        Printer of the tabulated functions.
+    prefix
+        Beginning of the names of new C++ variables.
+
+    Returns
+    -------
+    Statements
+        The assignments in order, and what the outputs are called.
     """
     known: dict[int, str] = {}
     varying: set[int] = set()
@@ -72,4 +121,18 @@ def statements(
 
 
 def indented(depth: int, lines: Iterable[str]) -> list[str]:
+    """Indent lines of source by two spaces for each level.
+
+    Parameters
+    ----------
+    depth
+        Number of levels.
+    lines
+        Lines without newlines.
+
+    Returns
+    -------
+    list of str
+        The indented lines.
+    """
     return ["  " * depth + line for line in lines]

@@ -6,7 +6,24 @@ from boltzgen.codegen.tables import Table
 
 
 def table_source(table: Table, name: str, offset: int, orders: Sequence[int]) -> str:
-    """C++ function ``name`` of pointer ``tables`` and the arguments: value or first derivative."""
+    """Print a tabulated function, or its first derivative, as a C++ function.
+
+    Parameters
+    ----------
+    table
+        The tabulated function.
+    name
+        Name of the C++ function, whose arguments are the pointer ``tables`` and those of the table.
+    offset
+        Where the table starts in the packed tables.
+    orders
+        Order of the derivative by each argument, 0 or 1.
+
+    Returns
+    -------
+    str
+        C++ source.
+    """
     d, size = table.dimension, table.degree + 1
     signature = ", ".join(f"T a{i}" for i in range(d))
     lines = [

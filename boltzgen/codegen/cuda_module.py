@@ -45,7 +45,21 @@ class Module(Protocol):
     def launch(
         self, name: str, grid: int, block: tuple[int, int], shared_bytes: int, arguments: Sequence[Argument]
     ) -> None:
-        """Start ``grid`` blocks of a kernel, of ``block`` threads along x and y, without waiting for them."""
+        """Start a kernel without waiting for it.
+
+        Parameters
+        ----------
+        name
+            Name of the kernel in the source.
+        grid
+            Number of blocks.
+        block
+            Threads of a block along x and y.
+        shared_bytes
+            Dynamic shared memory of each block.
+        arguments
+            Arguments of the kernel: tensors as pointers, numbers as C's int and double, ctypes as they are.
+        """
 
 
 class PackedArguments:
@@ -70,6 +84,18 @@ class CudaModule:
     A launch goes to torch's current stream of the device, so that it follows the work that made its
     arguments, and becomes part of a CUDA graph that is being captured there. Memory of the arguments must
     come from torch, which does not hand it to another stream while this one may use it.
+
+    Parameters
+    ----------
+    source
+        CUDA C++, compiled for the device unless that is on disk.
+    device
+        A CUDA device.
+
+    Raises
+    ------
+    EvaluationError
+        Where the source cannot be compiled or the driver refuses.
     """
 
     def __init__(self, source: str, device: torch.device) -> None:
@@ -97,7 +123,13 @@ class CudaModule:
     def launch(
         self, name: str, grid: int, block: tuple[int, int], shared_bytes: int, arguments: Sequence[Argument]
     ) -> None:
-        """See ``Module``. Raises EvaluationError where the driver refuses."""
+        """Start a kernel without waiting for it; the parameters are those of ``Module.launch``.
+
+        Raises
+        ------
+        EvaluationError
+            Where the driver refuses.
+        """
         packed = PackedArguments(arguments)  # the driver copies the values before it returns
         with torch.cuda.device(self.device):
             stream = torch.cuda.current_stream(self.device).cuda_stream
@@ -125,5 +157,23 @@ class CudaModule:
 
 @cache
 def load_module(source: str, device: torch.device) -> CudaModule:
-    """The kernels of a source on a device; several energies of the same formulas share them."""
+    """The kernels of a source on a device; several energies of the same formulas share them.
+
+    Parameters
+    ----------
+    source
+        CUDA C++.
+    device
+        A CUDA device.
+
+    Returns
+    -------
+    CudaModule
+        The same one for the same arguments.
+
+    Raises
+    ------
+    EvaluationError
+        Where the source cannot be compiled or the driver refuses.
+    """
     return CudaModule(source, device)

@@ -12,7 +12,18 @@ _LARGEST = {torch.float32: "3.4028234663852886e+38f", torch.float64: "1.79769313
 
 
 def prelude(dtype: torch.dtype) -> str:
-    """Types and functions that every kernel of this precision uses."""
+    """Types and functions that every kernel of this precision uses.
+
+    Parameters
+    ----------
+    dtype
+        float32 or float64.
+
+    Returns
+    -------
+    str
+        CUDA C++ source.
+    """
     suffix = "f" if dtype == torch.float32 else ""
     one = "".join(
         f"INLINE T {name}_(T a) {{ return {name}{suffix}(a); }}\n"

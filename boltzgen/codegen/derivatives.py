@@ -10,7 +10,20 @@ from boltzgen.codegen.operators import OPERATORS
 
 
 def gradient(root: Node, names: Sequence[str]) -> list[Node]:
-    """∂root/∂name for each name, as graphs (reverse accumulation; one pass for all names)."""
+    """Derivatives of a graph as graphs, by reverse accumulation: one pass for all variables.
+
+    Parameters
+    ----------
+    root
+        The graph to differentiate.
+    names
+        Names of the variables.
+
+    Returns
+    -------
+    list of Node
+        ∂root/∂name for each name; ``ZERO`` where the graph does not depend on it.
+    """
     wanted = set(names)
     order = topological([root])
     active: set[int] = set()

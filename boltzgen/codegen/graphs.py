@@ -55,7 +55,22 @@ class Node:
 
 
 def node(op: str, args: Sequence[Node] = (), value: float | str | tuple[Any, ...] | None = None) -> Node:
-    """The one node with this operation, arguments and value."""
+    """The one node with this operation, arguments and value.
+
+    Parameters
+    ----------
+    op
+        Name of the operation.
+    args
+        Nodes of the arguments.
+    value
+        Number of a constant, name of a variable, or name and orders of a tabulated function.
+
+    Returns
+    -------
+    Node
+        The same object for the same arguments.
+    """
     # repr keeps -0.0 and 0.0 apart; the type keeps a variable's name and a number apart
     key = (op, tuple(id(a) for a in args), type(value), repr(value))
     found = _interned.get(key)
@@ -65,15 +80,50 @@ def node(op: str, args: Sequence[Node] = (), value: float | str | tuple[Any, ...
 
 
 def constant(value: float) -> Node:
+    """The node of a number.
+
+    Parameters
+    ----------
+    value
+        The number.
+
+    Returns
+    -------
+    Node
+        The same object for the same number.
+    """
     return node("constant", (), float(value))
 
 
 def as_node(value: Node | float) -> Node:
-    """The node itself, or the constant of a number."""
+    """The node itself, or the constant of a number.
+
+    Parameters
+    ----------
+    value
+        A node or a number.
+
+    Returns
+    -------
+    Node
+        The node.
+    """
     return value if isinstance(value, Node) else constant(value)
 
 
 def variable(name: str) -> Node:
+    """The node of a variable.
+
+    Parameters
+    ----------
+    name
+        The variable's name.
+
+    Returns
+    -------
+    Node
+        The same object for the same name.
+    """
     return node("variable", (), name)
 
 
@@ -81,6 +131,7 @@ ZERO, ONE = constant(0.0), constant(1.0)
 
 
 def add(a: Node, b: Node) -> Node:
+    """a + b, simplified where one is zero or negated."""
     if a is ZERO:
         return b
     if b is ZERO:
@@ -93,6 +144,7 @@ def add(a: Node, b: Node) -> Node:
 
 
 def sub(a: Node, b: Node) -> Node:
+    """a − b, simplified where one is zero or b is negated."""
     if b is ZERO:
         return a
     if a is ZERO:
@@ -103,6 +155,7 @@ def sub(a: Node, b: Node) -> Node:
 
 
 def mul(a: Node, b: Node) -> Node:
+    """a · b with a constant factor in front; simplified where one is 0, 1, −1 or negated."""
     if a.constant is None and b.constant is not None:
         a, b = b, a
     if a is ZERO:
@@ -121,6 +174,7 @@ def mul(a: Node, b: Node) -> Node:
 
 
 def div(a: Node, b: Node) -> Node:
+    """a / b, simplified where a is 0 or negated, or b is 1."""
     if b is ONE:
         return a
     if a is ZERO and b.constant != 0.0:
@@ -131,11 +185,23 @@ def div(a: Node, b: Node) -> Node:
 
 
 def neg(a: Node) -> Node:
+    """−a; a second negation undoes the first."""
     return a.args[0] if a.op == "neg" else _folded("neg", a)
 
 
 def power(a: Node, b: Node) -> Node:
-    """a^b; small integer exponents become multiplications, as in OpenMM's Lepton."""
+    """a^b; small integer exponents become multiplications, as in OpenMM's Lepton.
+
+    Parameters
+    ----------
+    a, b
+        The operands.
+
+    Returns
+    -------
+    Node
+        The simplified node.
+    """
     exponent = b.constant
     if exponent is None or a.constant is not None:
         return _folded("pow", a, b)
@@ -154,11 +220,36 @@ def power(a: Node, b: Node) -> Node:
 
 
 def call(op: str, *args: Node) -> Node:
-    """A function of one or more nodes, folded when all are constants."""
+    """A function of one or more nodes, folded when all are constants.
+
+    Parameters
+    ----------
+    op
+        Name of an operation of ``OPERATORS``.
+    args
+        Its arguments.
+
+    Returns
+    -------
+    Node
+        A constant where the value is finite and known, else a node of the operation.
+    """
     return _folded(op, *args)
 
 
 def select(condition: Node, then: Node, otherwise: Node) -> Node:
+    """``then`` where the condition is not zero, else ``otherwise``.
+
+    Parameters
+    ----------
+    condition, then, otherwise
+        The three arguments.
+
+    Returns
+    -------
+    Node
+        One of the branches where the condition is constant or both are the same.
+    """
     if condition.constant is not None:
         return then if condition.constant != 0.0 else otherwise
     return then if then is otherwise else node("select", (condition, then, otherwise))
@@ -183,7 +274,18 @@ def _folded(op: str, *args: Node) -> Node:
 
 
 def topological(roots: Iterable[Node]) -> list[Node]:
-    """Every node the roots need, arguments before users."""
+    """Order the nodes of graphs so that arguments come before their users.
+
+    Parameters
+    ----------
+    roots
+        The outputs.
+
+    Returns
+    -------
+    list of Node
+        Every node that the roots need, once each.
+    """
     order: list[Node] = []
     done: set[int] = set()
     stack = [(root, False) for root in reversed(list(roots))]
@@ -201,5 +303,16 @@ def topological(roots: Iterable[Node]) -> list[Node]:
 
 
 def variables(root: Node) -> set[str]:
-    """Names of the variables a graph reads."""
+    """Names of the variables a graph reads.
+
+    Parameters
+    ----------
+    root
+        The output.
+
+    Returns
+    -------
+    set of str
+        The names.
+    """
     return {str(n.value) for n in topological([root]) if n.op == "variable"}

@@ -78,6 +78,16 @@ def load_libraries(sources: Sequence[str]) -> list[ctypes.CDLL]:
     A file that is damaged, that another user could have written or that cannot be loaded is compiled anew
     once. Several processes may do this at the same time.
 
+    Parameters
+    ----------
+    sources
+        C++ sources.
+
+    Returns
+    -------
+    list of ctypes.CDLL
+        The loaded libraries, in the order of the sources.
+
     Raises
     ------
     EvaluationError

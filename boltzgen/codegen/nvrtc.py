@@ -49,6 +49,11 @@ def compiled(source: str, architecture: str) -> bytes:
     architecture
         Such as ``"sm_90"``.
 
+    Returns
+    -------
+    bytes
+        A CUBIN, which the driver can load.
+
     Raises
     ------
     EvaluationError
@@ -77,9 +82,27 @@ def compiled(source: str, architecture: str) -> bytes:
 
 
 def compile_source(source: str, architecture: str, *options: str) -> tuple[bytes, str]:
-    """Machine code and the compiler's log, which with ``--ptxas-options=-v`` tells registers and spills.
+    """Compile CUDA source by NVRTC, without looking for it on disk.
 
-    For an architecture ``compute_*`` the code is PTX, as text.
+    Parameters
+    ----------
+    source
+        CUDA C++ that includes nothing.
+    architecture
+        Such as ``"sm_90"`` for machine code, or ``"compute_90"`` for PTX.
+    *options
+        Further options of NVRTC.
+
+    Returns
+    -------
+    code, log
+        Machine code, or PTX as text; and the compiler's log, which with ``--ptxas-options=-v`` tells
+        registers and spills.
+
+    Raises
+    ------
+    EvaluationError
+        Where NVRTC is missing or refuses the source, with its message.
     """
     program = _call("nvrtcCreateProgram", source.encode(), b"kernel.cu", 0, [], [])
     try:

@@ -16,8 +16,23 @@ from boltzgen.errors import InputError
 class Table:
     """f(x, …) = Σ c[cell, i, …] tⁱ … with t in [0, 1] within a cell; degree 0 is a value at each integer.
 
-    coefficients: float64 [cells of each axis …, degree + 1 of each axis …];
-    lower, spacing: of each axis; periodic: whether arguments wrap around. Outside its range it is zero.
+    Outside its range the function is zero.
+
+    Parameters
+    ----------
+    coefficients
+        float64 [cells of each axis …, degree + 1 of each axis …].
+    lower
+        Lower limit of each axis.
+    spacing
+        Width of a cell of each axis.
+    periodic
+        Whether arguments wrap around.
+
+    Raises
+    ------
+    InputError
+        Where the coefficients are of another shape.
     """
 
     coefficients: Tensor
@@ -35,22 +50,51 @@ class Table:
 
     @property
     def dimension(self) -> int:
+        """Number of arguments."""
         return len(self.lower)
 
     @property
     def cells(self) -> tuple[int, ...]:
+        """Number of cells of each axis."""
         return tuple(self.coefficients.shape[: self.dimension])
 
     @property
     def degree(self) -> int:
+        """Degree of the polynomials in each argument."""
         return self.coefficients.shape[-1] - 1
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Table:
-        """The table with its coefficients in another precision or on another device."""
+        """The table with its coefficients in another precision or on another device.
+
+        Parameters
+        ----------
+        dtype
+            Precision of the coefficients.
+        device
+            Device of the coefficients.
+
+        Returns
+        -------
+        Table
+            A new table.
+        """
         return replace(self, coefficients=self.coefficients.to(device=device, dtype=dtype))
 
     def evaluate(self, arguments: Sequence[Tensor | float], orders: Sequence[int]) -> Tensor:
-        """Value (orders all 0) or the derivative of the given order (0 or 1) by each argument."""
+        """Evaluate the function or a derivative of it.
+
+        Parameters
+        ----------
+        arguments
+            Tensors that broadcast with each other, or numbers; at least one is a tensor.
+        orders
+            Order of the derivative by each argument, 0 or 1.
+
+        Returns
+        -------
+        Tensor
+            Of the arguments' common shape, and of the first tensor's precision and device.
+        """
         like = next(a for a in arguments if isinstance(a, Tensor))
         points = torch.broadcast_tensors(
             *(torch.as_tensor(a, dtype=like.dtype, device=like.device) for a in arguments)
@@ -88,6 +132,7 @@ class Table:
         )
 
     def state(self) -> dict[str, Any]:
+        """Arguments that build the table again."""
         return asdict(self)
 
     def packed(self) -> Tensor:
@@ -101,7 +146,18 @@ class Table:
 
 
 def pack(tables: Mapping[str, Table]) -> tuple[Tensor, dict[str, int]]:
-    """All tables in one float64 block, and where each starts."""
+    """All tables in one block, and where each starts.
+
+    Parameters
+    ----------
+    tables
+        Tabulated functions by name.
+
+    Returns
+    -------
+    block, offsets
+        float64 [numbers], of which the first is not used; and the start of each table by name.
+    """
     offsets, blocks, at = {}, [torch.zeros(1, dtype=torch.float64)], 1
     for name, table in tables.items():
         offsets[name] = at

@@ -97,8 +97,13 @@ class Operator:
         self.set_autograd(differentiated)
 
     def set_autograd(self, differentiated: Callable[..., Outputs]) -> None:
-        """Make this what is called where autograd is at work: usually an ``autograd.Function``, whose forward
-        calls ``below_autograd``.
+        """Set what is called where autograd is at work.
+
+        Parameters
+        ----------
+        differentiated
+            Takes the operator's arguments and returns its outputs: usually an ``autograd.Function``, whose
+            forward calls ``below_autograd``.
         """
         self._differentiated = differentiated
         _LIBRARY.impl(self.name, differentiated, "Autograd")

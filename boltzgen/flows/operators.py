@@ -272,13 +272,39 @@ _coupling.set_gradient(_gradient_of_coupling, transforms.coupling, n_results=2)
 def spline(
     state: Tensor, raw: Tensor, moved: Tensor, bound: float, periodic: bool, inverse: bool, least: int
 ) -> tuple[Tensor, Tensor]:
-    """``transforms.spline`` of a state of at least ``least`` columns."""
+    """Compute ``transforms.spline`` by machine code where that serves the arguments, else by torch.
+
+    Parameters
+    ----------
+    state, raw, moved, bound, periodic, inverse
+        Arguments of ``transforms.spline``.
+    least
+        Number of columns that the state must have for machine code.
+
+    Returns
+    -------
+    state, log_det
+        As ``transforms.spline`` returns them.
+    """
     chosen = _spline if _serves([(state, least)], raw) else transforms.spline
     return chosen(state, raw, moved, bound, periodic, inverse)
 
 
 def affine(state: Tensor, raw: Tensor, moved: Tensor, inverse: bool, least: int) -> tuple[Tensor, Tensor]:
-    """``transforms.affine`` of a state of at least ``least`` columns."""
+    """Compute ``transforms.affine`` by machine code where that serves the arguments, else by torch.
+
+    Parameters
+    ----------
+    state, raw, moved, inverse
+        Arguments of ``transforms.affine``.
+    least
+        Number of columns that the state must have for machine code.
+
+    Returns
+    -------
+    state, log_det
+        As ``transforms.affine`` returns them.
+    """
     chosen = _affine if _serves([(state, least)], raw) else transforms.affine
     return chosen(state, raw, moved, inverse)
 
@@ -286,7 +312,20 @@ def affine(state: Tensor, raw: Tensor, moved: Tensor, inverse: bool, least: int)
 def coupling(
     torsions: Tensor, stiff: Tensor, *arguments: Any, least: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
-    """``transforms.coupling`` of states of at least these numbers of columns."""
+    """Compute ``transforms.coupling`` by machine code where that serves the arguments, else by torch.
+
+    Parameters
+    ----------
+    torsions, stiff, *arguments
+        Arguments of ``transforms.coupling``.
+    least
+        Numbers of columns that the two states must have for machine code.
+
+    Returns
+    -------
+    state, log_det
+        As ``transforms.coupling`` returns them.
+    """
     served = _serves([(torsions, least[0]), (stiff, least[1])], arguments[7])
     return (
         _coupling(torsions, stiff, *arguments)[:2]

@@ -29,7 +29,25 @@ def spline(
 ) -> tuple[State, Float[Tensor, " batch"]]:
     """Move columns ``moved`` of the state by splines: circular ones, or linear beyond ±``bound``.
 
-    Returns the state and the log-determinant of the direction taken.
+    Parameters
+    ----------
+    state
+        [batch, columns].
+    raw
+        Unconstrained parameters of the splines, [parameters, moved, batch or 1].
+    moved
+        Indices of the columns.
+    bound
+        Half width of the splines' interval; π for circular ones.
+    periodic
+        Whether the splines are circular.
+    inverse
+        Whether to apply the inverse map.
+
+    Returns
+    -------
+    state, log_det
+        The state, [batch, columns], and the log-determinant of the direction taken, [batch].
     """
     x = state[:, moved].T
     if periodic:
@@ -44,7 +62,21 @@ def affine(
 ) -> tuple[State, Float[Tensor, " batch"]]:
     """Move columns ``moved`` of the state by x·exp(g) + shift, or back.
 
-    ``raw`` holds the shifts, then scales s with g = L·tanh(s/L), L = ``MAX_LOG_SCALE``.
+    Parameters
+    ----------
+    state
+        [batch, columns].
+    raw
+        Shifts, then scales s with g = L·tanh(s/L), L = ``MAX_LOG_SCALE``, [2 · moved, batch or 1].
+    moved
+        Indices of the columns.
+    inverse
+        Whether to apply the inverse map.
+
+    Returns
+    -------
+    state, log_det
+        The state, [batch, columns], and the log-determinant of the direction taken, [batch].
     """
     shift, raw_scale = raw.chunk(2)
     log_scale = MAX_LOG_SCALE * torch.tanh(raw_scale / MAX_LOG_SCALE)
@@ -99,7 +131,35 @@ def coupling(
     """Move torsions by circular splines (``periodic``) or stiff coordinates by affine maps, given the others.
 
     The parameters are those that a perceptron makes of features of the torsions ``kept`` and of the stiff
-    coordinates ``kept_stiff``. Returns the state that moved and the log-determinant of the direction taken.
+    coordinates ``kept_stiff``.
+
+    Parameters
+    ----------
+    torsions
+        Torsions in radians, [batch, torsions].
+    stiff
+        Stiff coordinates, [batch, stiff].
+    moved
+        Indices of the columns that move.
+    kept
+        Indices of the torsions whose features are taken.
+    folded
+        Indices, among the kept torsions, of those of symmetric rotors.
+    fold
+        Symmetry numbers of these, [folded].
+    kept_stiff
+        Indices of the stiff coordinates that are taken.
+    periodic
+        Whether torsions move, else stiff coordinates.
+    inverse
+        Whether to apply the inverse map.
+    bias, last, network
+        Parameters of ``perceptron``.
+
+    Returns
+    -------
+    state, log_det
+        The state that moved, [batch, columns], and the log-determinant of the direction taken, [batch].
     """
     features = torch.cat([torsion_features(torsions[:, kept], folded, fold), stiff[:, kept_stiff]], dim=-1)
     raw = perceptron(features, network, last, bias)
