@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -18,22 +17,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from boltzgen.conformers import ConformerTable, found_conformers
-from boltzgen.distinct_conformers import DistinctConformer, as_mol, distinct_conformers
+from boltzgen.distinct_conformers import as_mol
 from boltzgen.ensemble_folder import MOST_TRAJECTORY_FRAMES, EnsembleFiles, read_ensemble, write_ensemble
 from boltzgen.errors import InputError, NotConvergedError
 from boltzgen.molecules import conversion
 from boltzgen.molecules.molecule import Molecule
-from boltzgen.molecules.stereo_check import PERCEPTION_SECONDS, require_stereo
-from boltzgen.molecules.torsions import conformer_torsions, torsion_values
+from boltzgen.molecules.stereo_check import PERCEPTION_SECONDS
 from boltzgen.plots.methods import SampleFigures
 from boltzgen.records.run import EnsembleSummary
 from boltzgen.sampling.importance import WeightStatistics, log_importance_weights
-from boltzgen.weighted_samples import WeightedSamples
+from boltzgen.weighted_conformations import WeightedConformations
 
 if TYPE_CHECKING:
     import mdtraj
-    from rdkit import Chem
 
 PERCEIVED = "n_stereo_perceived"  # in metadata: of how many conformations RDKit perceived the stereo
 EQUIVALENCE_MARKS = "equivalence_marks"  # in metadata: equivalent atoms that the energy distinguishes differ
@@ -41,7 +37,7 @@ DensityKind = Literal["exact", "extended", "bound", "none"]
 
 
 @dataclass(frozen=True)
-class Ensemble(WeightedSamples, SampleFigures):
+class Ensemble(WeightedConformations, SampleFigures):
     """Weighted conformations.
 
     Make one with ``from_samples``, ``from_weighted``, ``from_frames`` or ``from_generated``, or ``load`` it.
@@ -179,17 +175,6 @@ class Ensemble(WeightedSamples, SampleFigures):
             molecule, positions, reduced_energies, log_weights, temperature, statistics, metadata
         )
 
-    @cached_property
-    def conformers(self) -> ConformerTable:
-        """Conformers as torsion states with their populations, most populated first (see conformers.py)."""
-        return found_conformers(self.molecule, self.positions, self.energies, self.weights)
-
-    def torsions(self) -> dict[str, Float[np.ndarray, " samples"]]:
-        """The torsions that tell conformers apart, by their atoms, in radians (see molecules/torsions.py)."""
-        torsions = conformer_torsions(self.molecule)
-        values = torsion_values(self.positions, torsions)
-        return {torsion.name: values[:, column] for column, torsion in enumerate(torsions)}
-
     def resample(self, n: int | None = None, generator: torch.Generator | None = None) -> Ensemble:
         """``n`` (default: as many) equally weighted conformations; the statistics stay those of the weights.
 
@@ -269,23 +254,6 @@ class Ensemble(WeightedSamples, SampleFigures):
         marks = self.metadata.get(EQUIVALENCE_MARKS)
         return replace(self, positions=conversion.relabelled(self.molecule, self.positions, seed, marks))
 
-    def representatives(self, n: int = 100) -> list[tuple[int, float]]:
-        """At most ``n`` distinct samples as (index, weight), drawn from the ensemble, heaviest first."""
-        indices, counts = np.unique(self.draw(min(n, len(self)), None), return_counts=True)
-        order = np.argsort(-counts, kind="stable")
-        return [(int(indices[i]), float(counts[i] / counts.sum())) for i in order]
-
-    def require_stereo(self, seconds: float = PERCEPTION_SECONDS) -> int:
-        """Raise EvaluationError unless every conformation with a weight shows the molecule's stereo.
-
-        RDKit perceives those of ``representatives`` first, and as many others as ``seconds`` allow; their
-        number is returned (see molecules/stereo_check.py).
-        """
-        first = [index for index, _ in self.representatives()]
-        others = np.setdiff1d(np.flatnonzero(self.log_weights > -np.inf), first)
-        chosen = np.concatenate([first, others]).astype(int)
-        return require_stereo(self.molecule, self.positions[chosen], seconds)
-
     def to_mdtraj(self, weighted: bool = False) -> mdtraj.Trajectory:
         """As a trajectory of equally weighted frames, superposed on the first.
 
@@ -293,21 +261,6 @@ class Ensemble(WeightedSamples, SampleFigures):
         """
         positions = (self if weighted else self.resample()).positions
         return conversion.to_mdtraj(self.molecule, positions)
-
-    def to_rdkit(self, n: int = 100) -> Chem.Mol:
-        """An RDKit molecule whose conformers are ``representatives(n)``, each with its weight as property."""
-        chosen = self.representatives(n)
-        properties = [{"weight": weight, "energy_kJ_mol": self.energies[index]} for index, weight in chosen]
-        return conversion.to_rdkit(self.molecule, self.positions[[index for index, _ in chosen]], properties)
-
-    def distinct_conformers(self, most: int = 100, least_population: float = 0.0) -> list[DistinctConformer]:
-        """At most ``most`` distinct conformers with their populations, shown by samples of lowest energy.
-
-        Raises InputError where none has ``least_population``.
-        """
-        return distinct_conformers(
-            self.molecule, self.positions, self.energies, self.weights, most, least_population
-        )
 
     def summary(self) -> dict[str, Any]:
         """What the ensemble says of itself, with units in the names, and the metadata of the run."""
@@ -350,10 +303,8 @@ class Ensemble(WeightedSamples, SampleFigures):
         if self.log_prob is not None:
             arrays["log_prob"] = self.log_prob
         trajectory = self.resample(min(len(self), MOST_TRAJECTORY_FRAMES)).to_mdtraj(weighted=True)
-        conformers, summary = as_mol(self.molecule, self.distinct_conformers()), self.summary()
-        return EnsembleFiles(
-            self.molecule, arrays, self.statistics, self.density, conformers, trajectory, summary
-        )
+        mol, summary = as_mol(self.molecule, self.distinct_conformers()), self.summary()
+        return EnsembleFiles(self.molecule, arrays, self.statistics, self.density, mol, trajectory, summary)
 
     @staticmethod
     def load(folder: str | Path) -> Ensemble:
