@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from boltzgen.errors import InputError
 from boltzgen.openmm_xml import without_code
 
 _FORMAT = "boltzgen energy 1"
-_KINDS: dict[str, Any] = {kind.kind: kind for kind in (ClusterTerm, BornTerm, BridgeTerm, CalculatorTerm)}
+_KINDS: dict[str, Callable[..., Term]] = {
+    kind.kind: kind for kind in (ClusterTerm, BornTerm, BridgeTerm, CalculatorTerm)
+}
 
 
 def write_terms(path: str | os.PathLike[str], n_atoms: int, terms: Iterable[Term]) -> None:
