@@ -170,8 +170,8 @@ FAULTS = (
     ),
     Fault(
         "compiled splines forget one slope's share of the derivative",
-        "M = d1 * t * t + T(2) * s * m + d0 * u * u;\n        const T up",
-        "M = d1 * t * t + T(2) * s * m + d1 * u * u;\n        const T up",
+        "M = d1 * t * t + T(2) * s * m + d0 * u * u;\n    const T up",
+        "M = d1 * t * t + T(2) * s * m + d1 * u * u;\n    const T up",
         ("tests/flows",),
     ),
     Fault(
@@ -257,8 +257,8 @@ FAULTS = (
     # training and verdict
     Fault(
         "the reverse KL climbs",
-        "surrogate = -torch.stack(products).sum() / len(used)",
-        "surrogate = torch.stack(products).sum() / len(used)",
+        "surrogate = -torch.stack(products).sum() / n_used",
+        "surrogate = torch.stack(products).sum() / n_used",
         ("tests/objectives",),
     ),
     Fault(
@@ -269,8 +269,8 @@ FAULTS = (
     ),
     Fault(
         "dropped conformers are judged by the wrong side of their weights",
-        "unseen = float(log_weights[members].double().median()) > log_z + MISSED_LOG_RATIO",
-        "unseen = float(log_weights[members].double().median()) < log_z - MISSED_LOG_RATIO",
+        "if float(log_weights[members].double().median()) > log_z + MISSED_LOG_RATIO:",
+        "if float(log_weights[members].double().median()) < log_z - MISSED_LOG_RATIO:",
         ("tests/evaluation",),
     ),
     Fault(

@@ -112,7 +112,7 @@ def test_files_hold_the_figures_and_the_pictures(ethanol):
     assert {"statement", "holds", "evidence"} == set(stored["claims"][0])
     assert len(stored["warnings"]) == (stored["reference"]["converged"] is False)
     page = (folder / "comparison.html").read_text()
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 3  # the formula, torsions and energies
     assert "broken failed: training diverged" in page
     for table in comparison_tables(validated(ComparisonSummary, **stored)):
         assert all(len(row) == len(table.columns) for row in table.rows)
