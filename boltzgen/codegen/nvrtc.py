@@ -120,9 +120,10 @@ def compile_source(source: str, architecture: str, *options: str) -> tuple[bytes
 
 
 def _text(program: Any, what: str) -> bytes:
-    content = b" " * _call(f"nvrtcGet{what}Size", program)
+    # NVRTC writes into this: bytes would not do, as Python keeps one object for all bytes of length 1.
+    content = bytearray(_call(f"nvrtcGet{what}Size", program))
     _call(f"nvrtcGet{what}", program, content)
-    return content
+    return bytes(content)
 
 
 def _call(name: str, *arguments: Any) -> Any:

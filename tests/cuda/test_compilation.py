@@ -112,3 +112,10 @@ def test_machine_code_that_cannot_be_trusted_is_made_anew(folder, fault):
 def test_a_source_that_does_not_compile_is_told_with_the_compilers_message():
     with pytest.raises(EvaluationError, match=r"sm_80.*undefined"):
         nvrtc.compile_source(SOURCE.replace("x[", "y["), "sm_80")
+
+
+def test_an_empty_log_does_not_write_over_the_bytes_that_python_shares():
+    """NVRTC writes the zero that ends an empty log, where ``b" " * 1`` is the one object of that value."""
+    _, log = nvrtc.compile_source(SOURCE, "sm_80")
+    assert log == ""
+    assert chr(32).encode().decode() == chr(32)
