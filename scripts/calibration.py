@@ -94,6 +94,9 @@ def main() -> None:
 
     def keep(name: str, row: Row) -> None:
         row.pop("printed", None)
+        if "fault" in row:
+            print(row["fault"], flush=True)
+            row["fault"] = row["fault"].strip().splitlines()[-1]  # a traceback has the paths of this machine
         rows[name] = row
         print(f"{name:32s} {described(row)}", flush=True)
         recorder.keep(rows)
