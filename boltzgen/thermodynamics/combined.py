@@ -14,10 +14,8 @@ import numpy as np
 from jaxtyping import Float
 
 from boltzgen.thermodynamics.blocks import Blocks, Bootstrapped, bootstrapped, drawn_blocks, in_batches
-from boltzgen.thermodynamics.estimators import LADDERS, SAMPLES, bennett
+from boltzgen.thermodynamics.estimators import LADDERS, MOST_WORK, SAMPLES, bennett
 from boltzgen.thermodynamics.overlap import bennett_overlap
-
-MOST_WORK = 1e6  # in place of infinite reduced work, which the overlap is not computed of
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from boltzgen.thermodynamics.overlap import bennett_overlap
 
 IMPORTANCE, FRAMES, BENNETT = "importance weights", "frames in the model", "Bennett"
 LEAST_WEIGHT = math.log(20.0)  # below the mean weight: where the region A of ``frames in the model`` ends
-MOST_WORK = 1e6
+MOST_WORK = 1e6  # in place of infinite reduced work
 SAMPLES, LADDERS = 0, 1  # whose blocks are drawn
 
 

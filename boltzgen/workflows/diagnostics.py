@@ -152,10 +152,10 @@ def _missed_share(ensemble: Ensemble, problem: Problem, model: Model) -> float:
     counted = reachable(u.cpu(), conformer, mean)
     if not bool(counted.any()):
         return missed
-    drawn = ensemble.resample(min(len(ensemble), JUDGED_FRAMES)).positions
-    samples = torch.from_numpy(drawn).to(frames)
-    own = (-problem.target.reduced_energy(samples).double() - _log_prob(model, samples).double()).cpu()
-    n_effective = min(ensemble.effective_sample_size, float(len(samples)))
+    drawn = ensemble.resample(min(len(ensemble), JUDGED_FRAMES))
+    log_q = _log_prob(model, torch.from_numpy(drawn.positions).to(frames)).double().cpu()
+    own = -torch.from_numpy(drawn.reduced_energies).double() - log_q
+    n_effective = min(ensemble.effective_sample_size, float(len(drawn)))
     unseen = unseen_share(log_weights[counted], ladder[counted], own, n_effective, log_z)
     return max(missed, unseen * float(counted.double().mean()))
 
