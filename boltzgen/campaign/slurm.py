@@ -74,8 +74,21 @@ class Job:
 
 def _is_wanted() -> bool:
     """Whether this job still runs for Slurm: one that was cancelled is not to be queued again."""
-    command = ["squeue", "--noheader", "--format=%T", f"--jobs={os.environ['SLURM_JOB_ID']}"]
+    command = ["squeue", "--noheader", "--format=%T", f"--jobs={job_name(os.environ)}"]
     return subprocess.run(command, capture_output=True, text=True).stdout.strip() == "RUNNING"
+
+
+def job_name(environment: Mapping[str, str]) -> str:
+    """What Slurm calls the job of ``environment`` alone: the number of one task is that of its whole array.
+
+    >>> job_name({"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1"})
+    '7_1'
+    >>> job_name({"SLURM_JOB_ID": "7"})
+    '7'
+    """
+    if "SLURM_ARRAY_TASK_ID" in environment:
+        return f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
+    return environment["SLURM_JOB_ID"]
 
 
 def submit(folder: CampaignFolder, options: SlurmOptions, workers: int | None, per_gpu: int) -> str:

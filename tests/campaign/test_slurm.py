@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from boltzgen.campaign.folder import CampaignFolder
+from boltzgen.campaign.slurm import job_name
 from boltzgen.files.lock import LOCK
 from boltzgen.files.names import CHECKPOINT
 
@@ -95,7 +96,8 @@ def job_of(folder: CampaignFolder, name: str) -> str:
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except (OSError, ValueError):
         return ""
-    return next((v.decode().partition("=")[2] for v in variables if v.startswith(b"SLURM_JOB_ID=")), "")
+    given = dict(variable.decode().split("=", 1) for variable in variables if variable.startswith(b"SLURM_"))
+    return job_name(given) if given else ""
 
 
 def test_a_campaign_survives_what_happens_to_jobs(tmp_path, slurm):

@@ -50,10 +50,14 @@ def test_a_job_is_queued_again_after_a_notice_alone(job, code, again, tmp_path):
         "SLURM_JOB_ID": "17",
         "SLURM_GPUS": "4",
     }
+    name_of_job = "17"
+    if job == "campaign.sbatch":  # whose job's number is that of all its tasks
+        environment |= {"SLURM_ARRAY_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "3"}
+        name_of_job = "17_3"
     shell = f'export BATCH=$$; exec bash "{SCRIPTS / job}" "$@"'
     subprocess.run(["bash", "-c", shell, "job", *given], cwd=tmp_path, env=environment, timeout=60)
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert ("scontrol requeue 17" in calls) is again
+    assert (f"scontrol requeue {name_of_job}" in calls) is again
     (called,) = [call for call in calls if call.startswith(("boltzgen", "torchrun"))]
     if job == "multi_gpu.sbatch":
         assert "--nproc-per-node 4 -m boltzgen train" in called
